@@ -1,0 +1,5 @@
+"""`python -m lmcli` is `lmcli`."""
+
+from lmcli.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""Every shared argument and option, declared once; a command asks for the group it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from lmcli.commands._engine import EngineChoice
+from lmcli.environment import Environment
+from lmcli.render import Output, pick
+from lmcli.types import SamplingParams
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def output_options(command: Command) -> Command:
+    """--json, --jsonl, -q, -v and --no-color; passes `renderer`."""
+
+    @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+    @click.option("--jsonl", is_flag=True, help="Print one JSON object a line for each text.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print the answer and errors alone.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is done, and how fast.")
+    @click.option("--no-color", is_flag=True, help="No colour, also by NO_COLOR.")
+    @click.pass_context
+    @wraps(command)
+    def wrapped(
+        ctx: click.Context, /, json_: bool, jsonl: bool, quiet: bool, verbose: bool, no_color: bool, **rest: Any
+    ) -> Any:
+        form = "jsonl" if jsonl else "json" if json_ else None
+        renderer = pick(ctx.obj, Output(form, quiet, verbose, not no_color))
+        result = ctx.invoke(command, renderer=renderer, **rest)
+        renderer.close()
+        return result
+
+    return wrapped  # type: ignore[return-value]
+
+
+def engine_options(command: Command) -> Command:
+    """-m, --device, --dtype, --offline, --trust-remote-code; passes `engine`, which opens when it is asked to."""
+
+    @click.option(
+        "-m", "--model", metavar="REF", shell_complete=complete_checkpoints,
+        help="Checkpoint: a short name, a hub id, a folder or a .gguf file.",
+    )  # fmt: skip
+    @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+    @click.option(
+        "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="Precision to compute in."
+    )
+    @click.option("--offline", is_flag=True, help="Use what is on this machine; make no request.")
+    @click.option("--trust-remote-code", is_flag=True, help="Run the code a checkpoint brings with it.")
+    @click.pass_context
+    @wraps(command)
+    def wrapped(
+        ctx: click.Context, /, model: str | None, device: str | None, dtype: str | None, offline: bool,
+        trust_remote_code: bool, **rest: Any,
+    ) -> Any:  # fmt: skip
+        flags = {"model": model, "device": device, "dtype": dtype, "offline": offline}
+        return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, trust_remote_code), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def sampling_options(temperature: float) -> Callable[[Command], Command]:
+    """--temperature (with the command's default) and its kin; passes `params`."""
+
+    def decorate(command: Command) -> Command:
+        @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest answer, in tokens.")
+        @click.option("--temperature", type=click.FloatRange(min=0), default=temperature, show_default=True,
+                      help="0 is greedy.")  # fmt: skip
+        @click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K likeliest tokens.")
+        @click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, help="Draw from the likeliest mass P.")
+        @click.option("--min-p", type=click.FloatRange(0, 1), default=0.0, help="Least share of the likeliest token.")
+        @click.option("--repetition-penalty", type=click.FloatRange(min=0, min_open=True), default=1.0,
+                      help="Above 1 discourages tokens already seen.")  # fmt: skip
+        @click.option("--stop", multiple=True, metavar="TEXT", help="End before TEXT; may be given several times.")
+        @click.option("--seed", type=int, help="The same seed draws the same answer.")
+        @click.pass_context
+        @wraps(command)
+        def wrapped(ctx: click.Context, /, **options: Any) -> Any:
+            names = {field.name for field in fields(SamplingParams)}
+            params = SamplingParams(**{name: options.pop(name) for name in names})
+            return ctx.invoke(command, params=params, **options)
+
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def complete_checkpoints(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Catalogue and cached names that begin with `incomplete`, for the shell's completion."""
+    from lmcli.checkpoints import names
+
+    environment: Environment | None = ctx.find_object(Environment)
+    variables = environment.variables if environment else None
+    return [name for name in names(variables) if name.startswith(incomplete)]

@@ -1,0 +1,35 @@
+"""Where a run happens: its streams, its variables and how engines are loaded. Built once in cli.py, passed down."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TextIO
+
+from lmcli.types import Engine
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The process as a value, so that a test can pass its own.
+
+    `load` is `lmcli.engine.load` or, in a test, whatever returns a scripted engine.
+    """
+
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    variables: Mapping[str, str]
+    load: Callable[..., Engine]
+
+    @staticmethod
+    def of_process(load: Callable[..., Engine]) -> Environment:
+        """This process's own streams, in UTF-8 whatever the locale says, and its variables."""
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure: Any = getattr(stream, "reconfigure", None)
+            if reconfigure:
+                # A Windows pipe defaults to a legacy code page that cannot hold 中文.
+                reconfigure(encoding="utf-8", errors="replace")
+        return Environment(sys.stdin.buffer, sys.stdout, sys.stderr, os.environ, load)

@@ -1,0 +1,57 @@
+"""Rendering: the only place, with the chat, that writes to the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lmcli.environment import Environment
+from lmcli.types import Event, TaskResult
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the user wants to read: `json` is None, "json" (one object) or "jsonl" (one a record)."""
+
+    json: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = True
+
+
+class Renderer(Protocol):
+    """Writes the answer to stdout and everything else to stderr."""
+
+    def show(
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+    ) -> TaskResult:
+        """Write one record's events as they come and return their fold."""
+
+    def report(self, event: Event) -> None:
+        """Tell the user, on stderr, of a Progress or a Notice."""
+
+    def status(self, text: str) -> AbstractContextManager[None]:
+        """Say on a terminal what is being waited for, and take it away again."""
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        """Write rows to stdout; `columns` maps a row's key to its heading."""
+
+    def close(self) -> None:
+        """Write what had to wait for the last record."""
+
+
+def pick(environment: Environment, output: Output) -> Renderer:
+    """The renderer for these streams: JSON where asked for, rich on a terminal, else plain text."""
+    if output.json:
+        from lmcli.render.json import JsonRenderer
+
+        return JsonRenderer(environment, output)
+    if environment.stdout.isatty() or environment.stderr.isatty():
+        from lmcli.render.terminal import TerminalRenderer
+
+        return TerminalRenderer(environment, output)
+    from lmcli.render.plain import PlainRenderer
+
+    return PlainRenderer(environment, output)

@@ -1,0 +1,66 @@
+"""JSON rendering: `--json` prints one object, `--jsonl` one a record, as soon as it is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lmcli.environment import Environment
+from lmcli.render import Output
+from lmcli.render.plain import PlainRenderer
+from lmcli.types import Event, Notice, Progress, TaskResult
+
+
+class JsonRenderer(PlainRenderer):
+    """Records as JSON on stdout; notices stay text on stderr."""
+
+    def __init__(self, environment: Environment, output: Output) -> None:
+        super().__init__(environment, output)
+        self._records: list[dict[str, Any]] = []
+
+    def show(
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+    ) -> TaskResult:
+        seen = []
+        for event in events:
+            if isinstance(event, Notice | Progress):
+                self.report(event)
+            seen.append(event)
+        result = TaskResult.fold(seen)
+        self._add(record(result, task, checkpoint, file))
+        return result
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        if self.output.json == "jsonl":
+            for row in rows:
+                self._print(dict(row))
+        else:
+            self._print([dict(row) for row in rows])
+
+    def close(self) -> None:
+        if len(self._records) == 1:
+            self._print(self._records[0])
+        elif self._records:
+            self._print({"results": self._records})
+
+    def _add(self, fields: dict[str, Any]) -> None:
+        if self.output.json == "jsonl":
+            self._print(fields)
+        else:
+            self._records.append(fields)
+
+    def _print(self, value: Any) -> None:
+        self.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def record(result: TaskResult, task: str, checkpoint: str, file: str | None) -> dict[str, Any]:
+    """The documented, stable fields of one result."""
+    fields: dict[str, Any] = {"task": task, "checkpoint": checkpoint}
+    if result.label:
+        fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
+    else:
+        fields["text"] = result.text
+    fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
+    return fields | ({"file": file} if file else {})

@@ -1,0 +1,95 @@
+"""Plain rendering: the answer as it comes, notices a line each; no colour, no animation, no escape codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lmcli.environment import Environment
+from lmcli.render import Output
+from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult
+
+
+class PlainRenderer:
+    """Both streams are files or pipes."""
+
+    def __init__(self, environment: Environment, output: Output) -> None:
+        self.stdout, self.stderr = environment.stdout, environment.stderr
+        self.output = output
+
+    def show(
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+    ) -> TaskResult:
+        last = "\n"
+        shown: list[Event] = []
+        try:
+            for event in events:
+                shown.append(event)
+                match event:
+                    case Chunk():
+                        self.write(event.text)
+                        last = event.text or last
+                    case Label():
+                        self.write(self.label(event, file))
+                    case Done():
+                        pass
+                    case _:
+                        self.report(event)
+        finally:
+            # An interrupted answer, too, ends its line.
+            if not last.endswith("\n"):
+                self.write("\n")
+        result = TaskResult.fold(shown)
+        if self.output.verbose:
+            self.line(statistics(result))
+        return result
+
+    def report(self, event: Event) -> None:
+        match event:
+            case Notice(text, verbose) if self.output.verbose or not (verbose or self.output.quiet):
+                self.line(text)
+            case Reasoning(text) if self.output.verbose:
+                self.stderr.write(text)
+            case Progress():
+                pass  # A log file is no place for a moving bar.
+
+    @contextmanager
+    def status(self, text: str) -> Iterator[None]:
+        yield
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        for row in rows:
+            self.write("\t".join("" if row[key] is None else str(row[key]) for key in columns) + "\n")
+
+    def close(self) -> None:
+        pass
+
+    def label(self, label: Label, file: str | None) -> str:
+        """One record a line, columns by tab: label, score and, of several, what it belongs to."""
+        fields = [label.name, f"{label.score:.4f}", *([file] if file else [])]
+        return "\t".join(fields) + "\n"
+
+    def write(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def line(self, text: str) -> None:
+        self.stderr.write(text + "\n")
+        self.stderr.flush()
+
+
+def statistics(result: TaskResult) -> str:
+    """The line under an answer: tokens, tokens per second, seconds to the first token."""
+    usage = result.usage
+    prompt = f"{usage.prompt_tokens} prompt tokens"
+    if usage.cached_tokens:
+        prompt += f" ({usage.cached_tokens} cached)"
+    parts = [prompt]
+    if usage.completion_tokens:
+        parts.append(f"{usage.completion_tokens} completion tokens")
+    if usage.ttft_seconds:
+        parts.append(f"first token {usage.ttft_seconds:.2f} s")
+    if usage.decode_tokens_per_second:
+        parts.append(f"{usage.decode_tokens_per_second:.1f} tokens/s")
+    return " · ".join([*parts, result.finish_reason])

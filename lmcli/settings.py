@@ -1,0 +1,123 @@
+"""Settings: flags, then environment variables, then config.toml, then defaults, folded into one frozen value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from lmcli.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# setting: (environment variables that may hold it, its default)
+_SCALARS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "model": (("LMCLI_MODEL",), None),
+    "device": (("LMCLI_DEVICE",), "auto"),
+    "dtype": (("LMCLI_DTYPE",), "auto"),
+    "offline": (("LMCLI_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), False),
+    "cache_dir": (("LMCLI_CACHE",), None),
+}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was told.
+
+    `model` is the checkpoint for every task, `models` one for a task by its name. `cache_dir` holds lmcli's own
+    imported checkpoints, `hub_dir` is the hub's shared cache, `state_dir` keeps the chat's history. `sources` says
+    for each setting where its value comes from.
+    """
+
+    cache_dir: Path
+    hub_dir: Path
+    state_dir: Path
+    config_file: Path
+    model: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"
+    dtype: str = "auto"
+    offline: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def model_for(self, task: str) -> str | None:
+        """The checkpoint the user chose for `task`, or None. A flag or variable beats the file's table."""
+        if self.model and not self.sources.get("model", "").endswith(".toml"):
+            return self.model
+        return self.models.get(task) or self.model
+
+
+def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Fold the four sources. Raises UsageError for a config file that cannot be read or an unknown key in it."""
+    flags = {name: value for name, value in (flags or {}).items() if value is not None and value is not False}
+    config_file = Path(
+        variables.get("LMCLI_CONFIG") or platformdirs.user_config_path("lmcli", appauthor=False) / "config.toml"
+    )
+    config = _read(config_file)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, (names, default) in _SCALARS.items():
+        variable = next((v for v in names if variables.get(v)), None)
+        if name in flags:
+            values[name], sources[name] = flags[name], f"--{name}"
+        elif variable:
+            values[name], sources[name] = variables[variable], variable
+        elif name in config:
+            values[name], sources[name] = config[name], str(config_file)
+        else:
+            values[name], sources[name] = default, "default"
+    values["offline"] = _boolean(values["offline"], sources["offline"])
+    cache_dir = values.pop("cache_dir") or platformdirs.user_cache_path("lmcli", appauthor=False)
+    return Settings(
+        cache_dir=Path(cache_dir).expanduser(),
+        hub_dir=_hub_dir(variables),
+        state_dir=Path(
+            variables.get("LMCLI_STATE") or platformdirs.user_state_path("lmcli", appauthor=False)
+        ).expanduser(),
+        config_file=config_file,
+        models=config.get("models", {}),
+        sources=sources,
+        **values,
+    )
+
+
+def _hub_dir(variables: Mapping[str, str]) -> Path:
+    """The hub's cache, by the variables of huggingface_hub's documentation (environment variables page)."""
+    if variables.get("HF_HUB_CACHE"):
+        return Path(variables["HF_HUB_CACHE"]).expanduser()
+    cache = variables.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(variables.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
+
+
+def _read(config_file: Path) -> dict[str, Any]:
+    try:
+        config = tomllib.loads(config_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {config_file}: {error}", "correct the file or remove it") from error
+    unknown = set(config) - set(_SCALARS) - {"models"}
+    if unknown:
+        raise UsageError(
+            f"{config_file}: unknown setting '{sorted(unknown)[0]}'",
+            f"known settings: {', '.join([*_SCALARS, '[models]'])}",
+        )
+    if not isinstance(config.get("models", {}), dict):
+        raise UsageError(f"{config_file}: [models] must be a table", 'for example: [models]\\ntranslate = "opus-mt-en-zh"')
+    return config
+
+
+def _boolean(value: Any, source: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in _TRUE | _FALSE:
+        return str(value).lower() in _TRUE
+    raise UsageError(f"{source}: '{value}' is neither true nor false", f"set {source} to 1 or 0")

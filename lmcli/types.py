@@ -1,0 +1,239 @@
+"""The values that travel through lmcli: checkpoints, conversations, sampling parameters, events, results.
+
+Everything here is frozen and made of the standard library, so any file may import it at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+Kind = Literal["causal", "seq2seq", "classifier"]
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder on this machine: config, safetensors weights and tokenizer.
+
+    `dtype` is the weights' own on disk (`bfloat16`, `float16`, `float32`); `instruct` says whether it carries a
+    chat template; `license` is an SPDX-like id or None where nothing says.
+    """
+
+    name: str
+    path: Path
+    revision: str | None
+    model_type: str
+    kind: Kind
+    dtype: str
+    num_parameters: int
+    size_bytes: int
+    license: str | None = None
+    instruct: bool = False
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """An optional system message followed by turns of user and assistant."""
+
+    messages: tuple[Message, ...] = ()
+
+    def add(self, role: Role, content: str) -> Conversation:
+        return Conversation((*self.messages, Message(role, content)))
+
+    @staticmethod
+    def ask(prompt: str, system: str | None = None) -> Conversation:
+        """The conversation of one question."""
+        opening = Conversation().add("system", system) if system else Conversation()
+        return opening.add("user", prompt)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is chosen and when to stop.
+
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 switch a filter off.
+    `max_tokens` None is as many as the context holds. `seed` None draws a fresh one.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and seconds of one answer.
+
+    `prompt_tokens` includes `cached_tokens`, those the KV cache already held. `ttft_seconds` is from the request to
+    the first token, `decode_seconds` from there to the last one, `completion_tokens - 1` steps.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    ttft_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        return max(self.completion_tokens - 1, 0) / self.decode_seconds if self.decode_seconds else 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """The usage of two answers worked one after the other; the first token is the first one's."""
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.ttft_seconds or other.ttft_seconds,
+            self.decode_seconds + other.decode_seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of the answer, whole characters only."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """A piece of what a reasoning checkpoint thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A classification: the winning label and the probability of every label."""
+
+    name: str
+    scores: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        return self.scores[self.name]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of a task is done, in the task's own parts (`unit`: parts, sentences, bytes…)."""
+
+    done: int
+    total: int
+    unit: str = "parts"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know that is not the answer; `verbose` ones are shown under -v only."""
+
+    text: str
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last event of every stream."""
+
+    finish_reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
+
+
+Event = Chunk | Reasoning | Label | Progress | Notice | Done
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The fold of a task's events: what `--json` prints and what a script reads."""
+
+    text: str = ""
+    label: Label | None = None
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+
+    @staticmethod
+    def fold(events: Iterable[Event]) -> TaskResult:
+        """Consume a stream of events to its end."""
+        text, label, done = "", None, Done("stop")
+        for event in events:
+            match event:
+                case Chunk():
+                    text += event.text
+                case Label():
+                    label = event
+                case Done():
+                    done = event
+        return TaskResult(text, label, done.finish_reason, done.usage)
+
+
+Prompt = Conversation | str  # A conversation goes through the chat template, a string is continued as it is.
+
+
+class CausalEngine(Protocol):
+    """A decoder-only language model."""
+
+    checkpoint: Checkpoint
+    context_length: int  # tokens, prompt and answer together
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of `prompt`, with its template and special tokens."""
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
+        """Chunks of the continuation, then Done. Raises InputTooLong before the model runs."""
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
+        """The log-likelihood (nats, summed over tokens) of each continuation after `prompt`."""
+
+
+class Seq2SeqEngine(Protocol):
+    """An encoder-decoder: text in, text out."""
+
+    checkpoint: Checkpoint
+    context_length: int  # tokens of the encoder's input
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of one input text, with its special tokens."""
+
+    def languages(self) -> tuple[str, ...]:
+        """The ISO codes it can translate into; empty where it does not say."""
+
+    def rewrite(
+        self, texts: Sequence[str], params: SamplingParams, source: str | None = None, target: str | None = None
+    ) -> Iterator[Event]:
+        """One Chunk for each text, in order, worked in batches, then Done.
+
+        `source` and `target` are ISO codes for checkpoints that translate. Raises UsageError for a language the
+        checkpoint does not know, InputTooLong for a text longer than its context.
+        """
+
+
+class ClassifierEngine(Protocol):
+    """A sequence classifier with the labels it was trained on."""
+
+    checkpoint: Checkpoint
+    context_length: int  # tokens of one text
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of one input text, with its special tokens."""
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """For each text the probability of each of the checkpoint's own labels."""
+
+
+Engine = CausalEngine | Seq2SeqEngine | ClassifierEngine

@@ -1,0 +1,116 @@
+"""A scripted engine and an in-process run of the real program, for tests of behaviour without a checkpoint."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lmcli.cli import run
+from lmcli.environment import Environment
+from lmcli.errors import InputTooLong
+from lmcli.types import Checkpoint, Chunk, Conversation, Done, Event, Prompt, SamplingParams, Usage
+
+Answer = str | Callable[[str], str]
+
+
+def checkpoint(kind: str = "causal", name: str = "scripted", instruct: bool = True) -> Checkpoint:
+    return Checkpoint(name, Path("/nowhere"), None, "llama", kind, "float32", 1000, 4000, "apache-2.0", instruct)  # type: ignore[arg-type]
+
+
+def plain(prompt: Prompt) -> str:
+    """The prompt as a script sees it: the messages' contents, a line each."""
+    return "\n".join(m.content for m in prompt.messages) if isinstance(prompt, Conversation) else prompt
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers with what the script says, a word a chunk; a token is a word or a CJK character.
+
+    `answers` is cycled through; a callable is given the prompt's text. Every prompt is kept in `prompts`, every
+    `params` in `params`.
+    """
+
+    answers: Sequence[Answer] = ("ok",)
+    context_length: int = 2048
+    checkpoint: Checkpoint = field(default_factory=checkpoint)
+    likelihoods: Callable[[str, str], float] = lambda prompt, continuation: -float(len(continuation))
+    probabilities: Callable[[str], dict[str, float]] = lambda text: {"POSITIVE": 0.75, "NEGATIVE": 0.25}
+    target_languages: tuple[str, ...] = ()
+    prompts: list[str] = field(default_factory=list)
+    params: list[SamplingParams] = field(default_factory=list)
+    batches: list[list[str]] = field(default_factory=list)
+
+    def count(self, prompt: Prompt) -> int:
+        return len(re.findall(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+", plain(prompt)))
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
+        count = self.count(prompt)
+        if count >= self.context_length:
+            raise InputTooLong(f"the text has {count} tokens, the context holds {self.context_length}")
+        answer = self._answer(plain(prompt))
+        self.params.append(params)
+        pieces = re.findall(r"\s*\S+|\s+$", answer)
+        for piece in pieces:
+            yield Chunk(piece)
+        yield Done("stop", Usage(count, 0, len(pieces), 0.1, 0.1))
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
+        self.prompts.append(plain(prompt))
+        return [self.likelihoods(plain(prompt), continuation) for continuation in continuations]
+
+    def languages(self) -> tuple[str, ...]:
+        return self.target_languages
+
+    def rewrite(
+        self, texts: Sequence[str], params: SamplingParams, source: str | None = None, target: str | None = None
+    ) -> Iterator[Event]:
+        self.batches.append(list(texts))
+        for text in texts:
+            yield Chunk(self._answer(text))
+        yield Done("stop", Usage(sum(map(self.count, texts)), 0, len(texts), 0.1, 0.1))
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        self.batches.append(list(texts))
+        return [self.probabilities(text) for text in texts]
+
+    def _answer(self, prompt: str) -> str:
+        answer = self.answers[len(self.prompts) % len(self.answers)]
+        self.prompts.append(prompt)
+        return answer(prompt) if callable(answer) else answer
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def invoke(
+    *arguments: str,
+    engine: object | None = None,
+    stdin: bytes = b"",
+    variables: dict[str, str] | None = None,
+    terminal: bool = False,
+) -> Result:
+    """Run the real program in this process with these streams, loading `engine` whatever is asked for.
+
+    A scripted engine's checkpoint need not exist: with `engine` given, `LMCLI_MODEL` is left to the test and the
+    load function ignores what it is told to load.
+    """
+    stdout, stderr = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
+    environment = Environment(
+        io.BytesIO(stdin), stdout, stderr, variables or {}, lambda *_args, **_options: engine
+    )
+    code = run(list(arguments), environment)
+    return Result(code, stdout.getvalue(), stderr.getvalue())
