@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from lmcli.types import Checkpoint, Engine
+from collections.abc import Callable
+
+from lmcli.types import Checkpoint, Engine, Event
 
 
 def load(
     checkpoint: Checkpoint,
     device: str = "auto",
     dtype: str = "auto",
+    *,
     trust_remote_code: bool = False,
-) -> tuple[Engine, str]:
+    report: Callable[[Event], None] = lambda event: None,
+) -> Engine:
+    """The engine for `checkpoint`: our own where its config is fully understood, else transformers'.
+
+    `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, float32, bfloat16 or float16. `report` is told, as
+    verbose Notices, what `auto` chose and why an engine was passed over. Raises UsageError for a device this
+    machine lacks, CheckpointError for weights that do not fit their config, OutOfMemory.
+    """
     raise NotImplementedError
