@@ -1,9 +1,13 @@
-"""A scripted engine and an in-process run of the real program, for tests of behaviour without a checkpoint."""
+"""A scripted engine and an in-process run of the real program, for tests of behaviour without a
+checkpoint."""
 
 from __future__ import annotations
 
 import io
+import json
 import re
+import struct
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +21,9 @@ Answer = str | Callable[[str], str]
 
 
 def checkpoint(kind: str = "causal", name: str = "scripted", instruct: bool = True) -> Checkpoint:
-    return Checkpoint(name, Path("/nowhere"), None, "llama", kind, "float32", 1000, 4000, "apache-2.0", instruct)  # type: ignore[arg-type]
+    return Checkpoint(
+        name, Path("/nowhere"), None, "llama", kind, "float32", 1000, 4000, "apache-2.0", instruct
+    )  # type: ignore[arg-type]
 
 
 def plain(prompt: Prompt) -> str:
@@ -29,8 +35,8 @@ def plain(prompt: Prompt) -> str:
 class ScriptedEngine:
     """Answers with what the script says, a word a chunk; a token is a word or a CJK character.
 
-    `answers` is cycled through; a callable is given the prompt's text. Every prompt is kept in `prompts`, every
-    `params` in `params`.
+    `answers` is cycled through; a callable is given the prompt's text. Every prompt is kept in `prompts`,
+    every `params` in `params`.
     """
 
     answers: Sequence[Answer] = ("ok",)
@@ -65,7 +71,11 @@ class ScriptedEngine:
         return self.target_languages
 
     def rewrite(
-        self, texts: Sequence[str], params: SamplingParams, source: str | None = None, target: str | None = None
+        self,
+        texts: Sequence[str],
+        params: SamplingParams,
+        source: str | None = None,
+        target: str | None = None,
     ) -> Iterator[Event]:
         self.batches.append(list(texts))
         for text in texts:
@@ -96,6 +106,29 @@ class Result:
     stderr: str
 
 
+def folder_checkpoint(path: Path, kind: str = "causal", instruct: bool = True) -> Path:
+    """Write the smallest folder that reads as a checkpoint: a config and one tensor, 16 float32
+    parameters."""
+    path.mkdir(parents=True, exist_ok=True)
+    architectures = {
+        "causal": "LlamaForCausalLM",
+        "seq2seq": "MarianMTModel",
+        "classifier": "BertForSequenceClassification",
+    }
+    types = {"causal": "llama", "seq2seq": "marian", "classifier": "bert"}
+    config = {
+        "architectures": [architectures[kind]],
+        "model_type": types[kind],
+        "max_position_embeddings": 2048,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    tokenizer = {"chat_template": "{{ messages }}"} if instruct else {}
+    (path / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    header = json.dumps({"w": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}}).encode()
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
+    return path
+
+
 def invoke(
     *arguments: str,
     engine: object | None = None,
@@ -105,12 +138,26 @@ def invoke(
 ) -> Result:
     """Run the real program in this process with these streams, loading `engine` whatever is asked for.
 
-    A scripted engine's checkpoint need not exist: with `engine` given, `LMCLI_MODEL` is left to the test and the
-    load function ignores what it is told to load.
+    The program's folders and the hub's cache lie in a fresh temporary folder, so nothing of this machine is
+    seen or changed. With `engine` given, `LMCLI_MODEL` names a folder checkpoint of its name and kind, so
+    nothing is ever downloaded. `variables` override both.
     """
     stdout, stderr = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
-    environment = Environment(
-        io.BytesIO(stdin), stdout, stderr, variables or {}, lambda *_args, **_options: engine
-    )
-    code = run(list(arguments), environment)
+    with tempfile.TemporaryDirectory(prefix="lmcli-test-") as folder:
+        known = sandbox(Path(folder), engine) | (variables or {})
+        environment = Environment(io.BytesIO(stdin), stdout, stderr, known, lambda *_args, **_options: engine)
+        code = run(list(arguments), environment)
     return Result(code, stdout.getvalue(), stderr.getvalue())
+
+
+def sandbox(folder: Path, engine: object | None = None) -> dict[str, str]:
+    """Variables that keep lmcli inside `folder`, with a checkpoint for `engine` to stand behind."""
+    places = {
+        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub"
+    }  # fmt: skip
+    variables = {name: str(folder / place) for name, place in places.items()}
+    if engine is None:
+        return variables
+    known = getattr(engine, "checkpoint", None) or checkpoint()
+    path = folder_checkpoint(folder / known.name.replace("/", "--"), known.kind, known.instruct)
+    return variables | {"LMCLI_MODEL": str(path)}

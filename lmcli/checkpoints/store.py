@@ -1,0 +1,146 @@
+"""The checkpoints on this machine: the hub's shared cache, lmcli's own, folders and converted GGUF files.
+
+The hub's layout is read with the standard library alone, so that finding a checkpoint takes milliseconds:
+`models--org--name/{refs/main, snapshots/<commit>/…}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lmcli.checkpoints import catalog, checkpoint, reference
+from lmcli.checkpoints.reference import Reference
+from lmcli.errors import CheckpointError, CheckpointNotFound, UsageError
+from lmcli.settings import Settings
+from lmcli.types import Checkpoint
+
+
+def find(ref: str, settings: Settings) -> Checkpoint | None:
+    """The checkpoint `ref` means, or None where it is not on this machine or not whole.
+
+    Raises CheckpointNotFound for a path where nothing is, CheckpointError for a damaged checkpoint.
+    """
+    wanted = reference.parse(ref)
+    if wanted.path is not None:
+        if wanted.path.is_dir():
+            return checkpoint.read(wanted.path, wanted.name)
+        folder = converted(wanted.path, settings)
+        return checkpoint.read(folder, wanted.name) if folder.is_dir() else None
+    snapshot = _snapshot(settings.hub_dir, wanted.repo_id or wanted.name, wanted.revision)
+    if snapshot is not None:
+        return checkpoint.read(snapshot, wanted.name, snapshot.name)
+    own = _own(wanted, settings)
+    return checkpoint.read(own, wanted.name) if own.is_dir() else None
+
+
+def cached(settings: Settings) -> list[Checkpoint]:
+    """Every usable checkpoint in the hub's cache and in lmcli's own, whoever fetched it."""
+    found = []
+    for name, folder in _folders(settings):
+        try:
+            revision = folder.name if folder.parent.name == "snapshots" else None
+            found.append(checkpoint.read(folder, name, revision))
+        except CheckpointError:
+            continue  # Other tools keep other things here: embedders, image models, halves of downloads.
+    return found
+
+
+def cached_names(settings: Settings) -> list[str]:
+    """The names of `cached`, without reading any weights."""
+    return [name for name, _ in _folders(settings)]
+
+
+def remove(ref: str, settings: Settings) -> int:
+    """Delete a checkpoint from the caches and return the bytes freed.
+
+    Raises UsageError for a folder or file of the user's own, CheckpointNotFound where there is nothing.
+    """
+    wanted = reference.parse(ref)
+    if wanted.path is not None and wanted.path.is_dir():
+        raise UsageError(f"{ref} is a folder of your own, not in a cache", f"delete it yourself: rm -r {ref}")
+    own = converted(wanted.path, settings) if wanted.path else _own(wanted, settings)
+    freed = 0
+    if own.is_dir():
+        freed += sum(file.stat().st_size for file in own.rglob("*") if file.is_file())
+        shutil.rmtree(own)
+    repo_id = wanted.repo_id or wanted.name
+    if wanted.path is None and _repo(settings.hub_dir, repo_id).is_dir():
+        from lmcli.checkpoints import hub
+
+        freed += hub.delete(settings, repo_id, wanted.revision)
+    elif not own.parent.exists() or not freed:
+        raise CheckpointNotFound(f"{ref} is not on this machine", "lmcli list shows what is")
+    return freed
+
+
+def converted(file: Path, settings: Settings) -> Path:
+    """Where the conversion of a GGUF file lies; a file that has changed gets another place."""
+    stat = file.stat()
+    key = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return settings.cache_dir / "checkpoints" / f"{file.stem}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
+    """Where a catalogue entry lies that came from its mirror."""
+    return settings.cache_dir / "checkpoints" / entry.name
+
+
+def _own(wanted: Reference, settings: Settings) -> Path:
+    if wanted.entry is not None:
+        # A mirror holds one revision only.
+        asked = "@" in wanted.name
+        return (
+            mirrored(wanted.entry, settings)
+            if not asked
+            else settings.cache_dir / "checkpoints" / wanted.name
+        )
+    return settings.cache_dir / "checkpoints" / wanted.name.replace("/", "--")
+
+
+def _snapshot(hub_dir: Path, repo_id: str, revision: str | None) -> Path | None:
+    """The folder of a revision whose weights are whole. Without one asked for: main's, else the newest."""
+    repo = _repo(hub_dir, repo_id)
+    snapshots = repo / "snapshots"
+    if not snapshots.is_dir():
+        return None
+    reference_file = repo / "refs" / (revision or "main")
+    try:
+        candidates = [snapshots / reference_file.read_text(encoding="utf-8").strip()]
+    except OSError:
+        if revision is None:  # Fetched by its commit, it has no refs.
+            candidates = sorted(snapshots.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        else:
+            candidates = sorted(snapshots.glob(f"{revision}*")) if len(revision) >= 7 else []
+    return next((folder for folder in candidates if _whole(folder)), None)
+
+
+def _whole(folder: Path) -> bool:
+    if not (folder / "config.json").exists():
+        return False
+    try:
+        return bool(checkpoint.weight_files(folder))
+    except CheckpointError:
+        return False
+
+
+def _repo(hub_dir: Path, repo_id: str) -> Path:
+    return hub_dir / f"models--{repo_id.replace('/', '--')}"
+
+
+def _folders(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """The name and folder of all that looks like a checkpoint, by name."""
+    seen = set()
+    for repo in sorted(settings.hub_dir.glob("models--*")):
+        repo_id = repo.name.removeprefix("models--").replace("--", "/", 1)
+        entry = catalog.of_repo(repo_id)
+        folder = _snapshot(settings.hub_dir, repo_id, entry.revision if entry else None)
+        if folder is not None:
+            name = entry.name if entry else repo_id
+            seen.add(name)
+            yield name, folder
+    for folder in sorted((settings.cache_dir / "checkpoints").glob("[!.]*")):
+        if folder.name not in seen and _whole(folder):
+            yield folder.name, folder

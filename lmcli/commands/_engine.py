@@ -1,0 +1,100 @@
+"""Chooses the checkpoint for a task, fetches it where it is missing, and opens its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lmcli import checkpoints, settings
+from lmcli.checkpoints import catalog
+from lmcli.environment import Environment
+from lmcli.render import Renderer
+from lmcli.types import Checkpoint, Engine, Event
+
+_YES = {"", "y", "yes"}
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What the engine flags say; nothing is read or loaded before it is asked for."""
+
+    environment: Environment
+    flags: Mapping[str, Any]
+    trust_remote_code: bool = False
+
+    @cached_property
+    def settings(self) -> settings.Settings:
+        return settings.load(self.environment.variables, self.flags)
+
+    def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
+        """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO
+        639-1)."""
+        checkpoint = self.checkpoint(task, renderer, languages)
+        with renderer.status(f"loading {checkpoint.name} …"):
+            return self.load(checkpoint, renderer.report)
+
+    def checkpoint(
+        self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None
+    ) -> Checkpoint:
+        """The checkpoint for `task`, fetched where it is not here, after asking on a terminal.
+
+        Raises CheckpointNotFound where it is missing and offline, or the user declines.
+        """
+        chosen = self.settings.model_for(task)
+        ref = chosen or self.default(task, languages)
+        found = checkpoints.find(ref, self.settings)
+        if found:
+            return found
+        wanted = checkpoints.known(ref, self.settings)
+        if wanted.path is None:
+            if self.settings.offline:
+                raise checkpoints.missing(ref)
+            self._ask(ref, wanted.entry)
+        return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.trust_remote_code)
+
+    def load(self, checkpoint: Checkpoint, report: Callable[[Event], None]) -> Engine:
+        chosen = self.settings
+        return self.environment.load(
+            checkpoint, chosen.device, chosen.dtype, trust_remote_code=self.trust_remote_code, report=report
+        )
+
+    def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
+        """The first catalogue entry on this machine that is made for `task`, then any that chats, then
+        smollm2."""
+        for entry in (*_suited(task, languages), *_suited("chat", None)):
+            if checkpoints.find(entry.name, self.settings):
+                return entry.name
+        return catalog.DEFAULT
+
+    def _ask(self, ref: str, entry: catalog.Entry | None) -> None:
+        stdin, stderr = self.environment.stdin, self.environment.stderr
+        if not (stdin.isatty() and stderr.isatty()):
+            return  # A script is never asked; the download says on stderr what it is.
+        size = f" ({human_size(entry.size_bytes)})" if entry else ""
+        stderr.write(f"{ref}{size} is not on this machine. Download it? [Y/n] ")
+        stderr.flush()
+        answer = stdin.readline()
+        if not answer or answer.decode(errors="replace").strip().lower() not in _YES:
+            raise checkpoints.missing(ref)
+
+
+def human_size(size_bytes: float) -> str:
+    """270 MB, 1.2 GB: decimal units, as the hub shows them."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 999.5:
+            return f"{size_bytes:.0f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def _suited(task: str, languages: tuple[str, str] | None) -> list[catalog.Entry]:
+    """Entries made for `task`, in the catalogue's order, that know the languages.
+
+    An entry of one language is not chosen for a text whose language nobody has told.
+    """
+    entries = [entry for entry in catalog.ENTRIES if entry.task == task]
+    if languages:
+        return [entry for entry in entries if catalog.covers(entry, languages)]
+    return [entry for entry in entries if task == "chat" or len(entry.languages) != 1]
