@@ -18,7 +18,9 @@ def load(
     """The engine for `checkpoint`: our own where its config is fully understood, else transformers'.
 
     `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, float32, bfloat16 or float16. `report` is told, as
-    verbose Notices, what `auto` chose and why an engine was passed over. Raises UsageError for a device this
+    verbose Notices, what `auto` chose and why our engine was passed over. Raises UsageError for a device this
     machine lacks, CheckpointError for weights that do not fit their config, OutOfMemory.
     """
-    raise NotImplementedError
+    from lmcli.engine.loading import load_engine
+
+    return load_engine(checkpoint, device, dtype, trust_remote_code, report)

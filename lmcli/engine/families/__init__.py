@@ -1,0 +1,19 @@
+"""Decoder families of our own, one file each, named after config.json's `model_type` and found by that name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from lmcli.engine.config import DecoderConfig, NotUnderstood
+
+
+def read_config(config: dict[str, Any]) -> DecoderConfig:
+    """The dimensions in a config.json. Raises NotUnderstood, saying what, where any of it is not ours to compute."""
+    model_type = str(config.get("model_type", ""))
+    name = f"{__name__}.{model_type}"
+    if not model_type.isidentifier() or find_spec(name) is None:
+        raise NotUnderstood(f"model_type={model_type!r}")
+    read: DecoderConfig = import_module(name).read(config)
+    return read

@@ -1,0 +1,51 @@
+"""The KV cache: keys and values of every token seen, in one tensor each for all layers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_BLOCK = 256  # tokens; the cache grows in doublings of this
+
+
+class LayerSlot(NamedTuple):
+    """One layer's share of a step: where its new keys go and all keys including them, likewise the values."""
+
+    new_k: Tensor  # (1, KV, T, D)
+    new_v: Tensor
+    all_k: Tensor  # (1, KV, S, D)
+    all_v: Tensor
+
+
+class KVCache:
+    """Room for `length` tokens and growing; rewinding is forgetting the length."""
+
+    def __init__(
+        self, num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.length = 0
+        self._shape = (num_layers, 1, num_kv_heads, 0, head_dim)
+        self._k = torch.empty(self._shape, dtype=dtype, device=device)
+        self._v = torch.empty_like(self._k)
+
+    def reserve(self, T: int) -> list[LayerSlot]:
+        """A slot a layer for T new tokens after `length`; `length` itself is the caller's to move when they are in."""
+        start, end = self.length, self.length + T
+        if end > self._k.shape[3]:
+            self._grow(end)
+        # One slice for all layers: a view a layer would cost four operations more in each.
+        views = (self._k[:, :, :, start:end], self._v[:, :, :, start:end], self._k[:, :, :, :end], self._v[:, :, :, :end])
+        return [LayerSlot(*slot) for slot in zip(*(view.unbind(0) for view in views), strict=True)]
+
+    def _grow(self, needed: int) -> None:
+        capacity = max(_BLOCK, self._k.shape[3])
+        while capacity < needed:
+            capacity *= 2
+        shape = (*self._shape[:3], capacity, self._shape[4])
+        for name in ("_k", "_v"):
+            old = getattr(self, name)
+            grown = torch.empty(shape, dtype=old.dtype, device=old.device)
+            grown[:, :, :, : self.length] = old[:, :, :, : self.length]
+            setattr(self, name, grown)

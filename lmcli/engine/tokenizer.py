@@ -1,0 +1,120 @@
+"""Tokens and text: tokenizer.json through `tokenizers`, without transformers on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import tokenizers
+
+from lmcli.engine.chat_template import ChatTemplate, read_template
+from lmcli.errors import CheckpointError
+from lmcli.types import Prompt
+
+
+class Tokenizer(Protocol):
+    """What an engine needs of a tokenizer; `stop_ids` end an answer."""
+
+    stop_ids: frozenset[int]
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """A conversation through the chat template, a string with the special tokens the checkpoint begins with."""
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """The tokens of `text` where it goes on from something, without special tokens."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Their text, without special tokens."""
+
+
+class FastTokenizer:
+    """A checkpoint's tokenizer.json, chat template and stop ids."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        # Files written for training may cut or pad silently; here nothing is cut.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        config = read_json(folder / "tokenizer_config.json")
+        special = {name: _content(value) for name, value in config.items() if name.endswith("_token") and value}
+        source = read_template(folder, config)
+        added = self._tokenizer.get_added_tokens_decoder()
+        quotable = tuple(token.content for token in added.values() if token.special)
+        self._template = ChatTemplate(source, special, quotable) if source else None
+        eos = special.get("eos_token")
+        self.stop_ids = read_stop_ids(folder) | (
+            frozenset() if eos is None else frozenset({self._tokenizer.token_to_id(eos)}) - {None}
+        )
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return self._tokenizer.encode(prompt).ids
+        if self._template is None:
+            raise CheckpointError(
+                "this is a base checkpoint: it has no chat template", "use lmcli generate, or an instruct checkpoint"
+            )
+        return [token for piece in self._template.render(prompt) for token in self.encode_continuation(piece)]
+
+    def encode_continuation(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(tokens))
+
+
+class Detokenizer:
+    """Text as its tokens come, whole characters only.
+
+    A token may hold half of a 汉字 or an emoji, and its text may depend on the one before it (a leading space), so
+    the tokens since the last whole character are decoded together with those before.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._tokens = list(context[-8:])
+        self._start, self._shown = 0, len(self._tokens)
+
+    def add(self, token: int) -> str:
+        """What became readable with `token`; empty while a character is incomplete."""
+        self._tokens.append(token)
+        text = self._new()
+        if not text or text.endswith("\ufffd"):
+            return ""
+        self._start, self._shown = self._shown, len(self._tokens)
+        return text
+
+    def finish(self) -> str:
+        """What is left at the end, less a character that never became whole."""
+        text = self._new().rstrip("\ufffd")
+        self._shown = len(self._tokens)
+        return text
+
+    def _new(self) -> str:
+        before = self._tokenizer.decode(self._tokens[self._start : self._shown])
+        return self._tokenizer.decode(self._tokens[self._start :])[len(before) :]
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A checkpoint's JSON file, {} where there is none. Raises CheckpointError where it is broken."""
+    try:
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {file}: {error}", "pull the checkpoint again") from error
+    return value
+
+
+def read_stop_ids(folder: Path) -> frozenset[int]:
+    """Every end-of-turn id that generation_config.json and config.json name: instruct checkpoints have several."""
+    ids: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        eos = read_json(folder / name).get("eos_token_id")
+        ids |= set(eos) if isinstance(eos, list) else set() if eos is None else {eos}
+    return frozenset(ids)
+
+
+def _content(token: Any) -> str:
+    return str(token["content"]) if isinstance(token, dict) else str(token)

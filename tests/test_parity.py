@@ -1,0 +1,134 @@
+"""Our decoder against transformers: the same greedy tokens and the same logits, for every family and variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from lmcli import engine
+from lmcli.engine.generation import GenerationEngine
+from lmcli.engine.torch_engine import TorchDecoder
+from lmcli.types import SamplingParams
+
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128}
+QWEN_WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("llama", {}),
+    ("llama", {"tie_word_embeddings": True}),
+    ("llama", {"num_key_value_heads": 4}),
+    ("llama", {"num_key_value_heads": 1}),
+    ("llama", {"attention_bias": True, "mlp_bias": True}),
+    ("llama", {"head_dim": 24}),
+    ("llama", {"rope_parameters": LLAMA3}),
+    ("llama", {"rope_parameters": LINEAR}),
+    ("llama", {"rope_parameters": YARN}),
+    ("llama", {"rope_parameters": YARN | {"mscale": 0.8, "mscale_all_dim": 0.5, "truncate": False}}),
+    ("mistral", {"sliding_window": 24}),
+    ("mistral", {"sliding_window": None}),
+    ("qwen2", {}),
+    ("qwen2", {"tie_word_embeddings": True, "rope_parameters": YARN}),
+    ("qwen2", QWEN_WINDOWS),
+    ("qwen3", {"head_dim": 32}),
+    ("qwen3", {"head_dim": 16, "tie_word_embeddings": True, "attention_bias": True, "num_key_value_heads": 4}),
+    ("qwen3", {"head_dim": 16, **QWEN_WINDOWS}),
+]
+PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
+
+
+def name(variant: tuple[str, dict[str, Any]]) -> str:
+    family, overrides = variant
+    return " ".join([family, *(f"{k}={v['rope_type'] if isinstance(v, dict) else v}" for k, v in overrides.items())])
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name)
+def test_greedy_tokens_and_logits_equal_those_of_transformers(
+    variant: tuple[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    family, overrides = variant
+    model = tiny.save(tmp_path, tiny.config(family, **overrides))
+    model.generation_config.eos_token_id = None  # To compare long continuations.
+    ours = engine.load(tiny.checkpoint(tmp_path, family), "cpu", "float32")
+    assert isinstance(ours, GenerationEngine)
+    assert isinstance(ours.decoder, TorchDecoder)
+    prompt = ours.tokenizer.encode(PROMPT)
+    with torch.no_grad():
+        expected = model(torch.tensor([prompt])).logits[0]
+    torch.testing.assert_close(ours.decoder.forward(prompt, last=len(prompt)), expected, rtol=1e-3, atol=1e-3)
+    assert continuation(ours, prompt, 64) == tiny.greedy(model, prompt, 64)
+
+
+@pytest.mark.parametrize("block", [1, 3, 40])
+def test_a_prompt_prefilled_in_pieces_gives_the_same_logits(block: int, tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("qwen2", **QWEN_WINDOWS))
+    ours = engine.load(tiny.checkpoint(tmp_path, "qwen2"), "cpu", "float32")
+    assert isinstance(ours, GenerationEngine)
+    prompt = ours.tokenizer.encode(PROMPT)
+    whole = ours.decoder.forward(prompt)
+    ours.decoder.rewind(0)
+    for first in range(0, len(prompt), block):
+        pieces = ours.decoder.forward(prompt[first : first + block])
+    torch.testing.assert_close(pieces, whole, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_stays_close_to_fp32(dtype: str, tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05))
+    exact = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    half = engine.load(tiny.checkpoint(tmp_path), "cpu", dtype)
+    assert isinstance(exact, GenerationEngine)
+    assert isinstance(half, GenerationEngine)
+    prompt = exact.tokenizer.encode(PROMPT)
+    expected, logits = (e.decoder.forward(prompt, last=len(prompt)) for e in (exact, half))
+    assert (logits - expected).norm() / expected.norm() < 0.03
+
+
+def test_packed_decode_stays_within_fp16_of_fp32(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("qwen3", initializer_range=0.05))
+    exact = engine.load(tiny.checkpoint(tmp_path, "qwen3"), "cpu", "float32")
+    packed = engine.load(tiny.checkpoint(tmp_path, "qwen3"), "cpu", "auto")
+    assert isinstance(exact, GenerationEngine)
+    assert isinstance(packed, GenerationEngine)
+    for token in exact.tokenizer.encode(PROMPT):  # One by one: every step is a packed one in the end.
+        expected, logits = exact.decoder.forward([token]), packed.decoder.forward([token])
+        assert (logits - expected).norm() / expected.norm() < 0.01
+
+
+def continuation(ours: GenerationEngine, prompt: list[int], count: int) -> list[int]:
+    """Greedy tokens through the decoder itself, whose cache already holds `prompt`."""
+    ours.decoder.rewind(len(prompt) - 1)
+    tokens = [prompt[-1]]
+    for _ in range(count):
+        tokens.append(int(ours.decoder.forward(tokens[-1:])[-1].argmax()))
+    return tokens[1:]
+
+
+def test_a_config_our_decoder_does_not_know_goes_to_transformers_and_verbose_says_why(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("gpt_neox", num_key_value_heads=None))
+    notices: list[Any] = []
+    loaded = engine.load(tiny.checkpoint(tmp_path, "gpt_neox"), "cpu", "float32", report=notices.append)
+    assert not isinstance(getattr(loaded, "decoder", None), TorchDecoder)
+    assert any("gpt_neox" in notice.text and notice.verbose for notice in notices)
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"rope_scaling": {"type": "dynamic", "factor": 2.0}}, {"hidden_act": "gelu"}, {"logit_scale": 2.0}]
+)
+def test_an_unknown_field_of_the_config_is_never_ignored(unknown: dict[str, Any]) -> None:
+    from lmcli.engine.config import NotUnderstood
+    from lmcli.engine.families import read_config
+
+    known = {"model_type": "llama", **{k: v for k, v in tiny.DIMENSIONS.items() if v is not None}}
+    assert read_config(known).num_layers == 3
+    with pytest.raises(NotUnderstood, match=next(iter(unknown)).removesuffix("_scaling")):
+        read_config(known | unknown)
+
+
