@@ -1,0 +1,1 @@
+"""Text before any model sees it: documents, sentences, languages."""
