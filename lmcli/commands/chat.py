@@ -1,0 +1,86 @@
+"""`lmcli chat`: a conversation on a terminal, one answer in a pipe."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import click
+
+from lmcli import repl
+from lmcli.commands._engine import EngineChoice
+from lmcli.commands._options import engine_options, output_options, sampling_options
+from lmcli.environment import Environment
+from lmcli.errors import CheckpointError, UsageError
+from lmcli.render import Renderer
+from lmcli.render.json import JsonRenderer
+from lmcli.repl.session import Session
+from lmcli.text.documents import decode, read_stdin
+from lmcli.types import CausalEngine, Checkpoint, Conversation, SamplingParams
+
+EPILOG = """\b
+Examples:
+  lmcli chat
+  lmcli chat --system "Answer in French." "Who was Molière?"
+  git diff | lmcli chat "Write a commit message for this change." > message.txt
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("prompt", required=False)
+@click.option("--system", metavar="TEXT", help="System message: who the model is to be.")
+@engine_options
+@sampling_options(temperature=0.7)
+@output_options
+@click.pass_context
+def command(
+    ctx: click.Context, prompt: str | None, system: str | None, engine: EngineChoice,
+    params: SamplingParams, renderer: Renderer,
+) -> int:  # fmt: skip
+    """Chat with a model; PROMPT is the first question.
+
+    On a terminal the conversation goes on until Ctrl-D, and /help lists what else a line may say. In a pipe
+    PROMPT and what standard input holds are one question, answered once.
+    """
+    environment = engine.environment
+    as_json = isinstance(renderer, JsonRenderer)
+    if environment.stdin.isatty() and environment.stdout.isatty() and not as_json:
+        checkpoint = _instruct(engine.checkpoint("chat", renderer))
+        return repl.run(
+            Session(checkpoint, params).with_system(system or None),
+            lambda report: cast(CausalEngine, engine.load(checkpoint, report)),
+            environment,
+            renderer.report,
+            history=engine.settings.state_dir / "history",
+            question=prompt,
+            color=not ctx.params["no_color"],
+        )
+    conversation = Conversation.ask(_question(prompt, environment), system)
+    checkpoint = _instruct(engine.checkpoint("chat", renderer))
+    with renderer.status(f"loading {checkpoint.name} …"):
+        loaded = cast(CausalEngine, engine.load(checkpoint, renderer.report))
+    renderer.show(loaded.stream(conversation, params), task="chat", checkpoint=checkpoint.name)
+    return 0
+
+
+def _question(prompt: str | None, environment: Environment) -> str:
+    """PROMPT, and below it the text on standard input."""
+    if environment.stdin.isatty():
+        if prompt in (None, "", "-"):
+            raise UsageError("there is nothing to answer", "lmcli chat PROMPT, or text on standard input")
+        return str(prompt)
+    if prompt in (None, "", "-"):
+        return read_stdin(environment.stdin).text.strip()
+    text, _ = decode(environment.stdin.read(), "standard input")
+    return f"{prompt}\n\n{text.strip()}".strip()
+
+
+def _instruct(checkpoint: Checkpoint) -> Checkpoint:
+    """`checkpoint`, if it can hold a conversation. Raises CheckpointError with the command for its kind."""
+    commands = {"seq2seq": "translate -m {} or lmcli summarize -m {}", "classifier": "sentiment -m {}"}
+    if checkpoint.kind != "causal":
+        what, command = f"is no chat model but a {checkpoint.kind} checkpoint", commands[checkpoint.kind]
+    elif not checkpoint.instruct:
+        what, command = "is a base checkpoint: it continues text and holds no conversation", "generate -m {}"
+    else:
+        return checkpoint
+    raise CheckpointError(f"{checkpoint.name} {what}", f"lmcli {command.replace('{}', checkpoint.name)}")
