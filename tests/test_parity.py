@@ -12,7 +12,6 @@ import torch
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.torch_engine import TorchDecoder
-from lmcli.types import SamplingParams
 
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -38,7 +37,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {"tie_word_embeddings": True, "rope_parameters": YARN}),
     ("qwen2", QWEN_WINDOWS),
     ("qwen3", {"head_dim": 32}),
-    ("qwen3", {"head_dim": 16, "tie_word_embeddings": True, "attention_bias": True, "num_key_value_heads": 4}),
+    (
+        "qwen3",
+        {"head_dim": 16, "tie_word_embeddings": True, "attention_bias": True, "num_key_value_heads": 4},
+    ),
     ("qwen3", {"head_dim": 16, **QWEN_WINDOWS}),
 ]
 PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
@@ -120,7 +122,8 @@ def test_a_config_our_decoder_does_not_know_goes_to_transformers_and_verbose_say
 
 
 @pytest.mark.parametrize(
-    "unknown", [{"rope_scaling": {"type": "dynamic", "factor": 2.0}}, {"hidden_act": "gelu"}, {"logit_scale": 2.0}]
+    "unknown",
+    [{"rope_scaling": {"type": "dynamic", "factor": 2.0}}, {"hidden_act": "gelu"}, {"logit_scale": 2.0}],
 )
 def test_an_unknown_field_of_the_config_is_never_ignored(unknown: dict[str, Any]) -> None:
     from lmcli.engine.config import NotUnderstood
@@ -130,5 +133,3 @@ def test_an_unknown_field_of_the_config_is_never_ignored(unknown: dict[str, Any]
     assert read_config(known).num_layers == 3
     with pytest.raises(NotUnderstood, match=next(iter(unknown)).removesuffix("_scaling")):
         read_config(known | unknown)
-
-

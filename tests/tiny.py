@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from tokenizers import decoders, models, pre_tokenizers, processors
+from tokenizers import decoders, models, pre_tokenizers
 
 from lmcli.types import Checkpoint
 
@@ -49,7 +49,10 @@ def save(folder: Path, config: Any, seed: int = 0, model_class: Any = transforme
     model.save_pretrained(folder)
     tokenizer = byte_tokenizer()
     transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT_TEMPLATE,
     ).save_pretrained(folder)
     return model
 

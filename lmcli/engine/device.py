@@ -67,7 +67,8 @@ def check_memory(checkpoint: Checkpoint, placement: Placement) -> None:
         free = psutil.virtual_memory().available
     if needed > free:
         raise OutOfMemory(
-            f"{checkpoint.name} needs {needed / 1e9:.1f} GB for its weights, {placement.device} has {free / 1e9:.1f} GB free",
+            f"{checkpoint.name} needs {needed / 1e9:.1f} GB for its weights, "
+            f"{placement.device} has {free / 1e9:.1f} GB free",
             "choose a smaller checkpoint: lmcli list --all",
         )
 

@@ -13,7 +13,16 @@ from lmcli.engine.sampling import Sampler
 from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, Tokenizer
 from lmcli.errors import InputTooLong
-from lmcli.types import Checkpoint, Chunk, Conversation, Done, Event, FinishReason, Prompt, SamplingParams, Usage
+from lmcli.types import (
+    Checkpoint,
+    Chunk,
+    Conversation,
+    Done,
+    Event,
+    Prompt,
+    SamplingParams,
+    Usage,
+)
 
 _PREFILL_BLOCK = 512  # tokens; between blocks Ctrl-C is heard
 
@@ -57,7 +66,7 @@ class GenerationEngine:
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         tokens = self._fitting(prompt)
         first, _ = self._prefill(tokens)
-        return [self._log_likelihood(first, len(tokens), continuation) for continuation in continuations]
+        return [self._log_likelihood(first, tokens, continuation) for continuation in continuations]
 
     def _fitting(self, prompt: Prompt) -> list[int]:
         tokens = self.tokenizer.encode(prompt) or sorted(self.tokenizer.stop_ids)[:1] or [0]
@@ -77,23 +86,20 @@ class GenerationEngine:
         reasoning = ReasoningFilter(thinking) if chat else None
         stop = StopStrings(params.stop)
         sampler = Sampler(params, tokens, self.decoder.device)
-        count, reason, first_at = 0, "length", start
-        while count < limit and not stop.found:
+        token, count, ended, first_at = -1, 0, False, start
+        while count < limit and not (ended or stop.found):
             if count:
                 logits = self.decoder.forward([token])
             token = sampler(logits[-1])
             count += 1
             first_at = time.perf_counter() if count == 1 else first_at
-            if token in self.tokenizer.stop_ids:
-                reason = "stop"
-                break
-            yield from _readable(detokenizer.add(token), reasoning, stop)
+            ended = token in self.tokenizer.stop_ids
+            if not ended:
+                yield from _readable(detokenizer.add(token), reasoning, stop)
         if not stop.found:
             yield from _readable(detokenizer.finish(), reasoning, stop, last=True)
-        now = time.perf_counter()
-        usage = Usage(len(tokens), cached, count, first_at - start, now - first_at)
-        finish: FinishReason = "stop" if stop.found or reason == "stop" else "length"
-        yield Done(finish, usage)
+        usage = Usage(len(tokens), cached, count, first_at - start, time.perf_counter() - first_at)
+        yield Done("stop" if ended or stop.found else "length", usage)
 
     def _prefill(self, tokens: list[int]) -> tuple[Tensor, int]:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
@@ -102,24 +108,22 @@ class GenerationEngine:
             logits = self.decoder.forward(tokens[first : first + _PREFILL_BLOCK])
         return logits, kept
 
-    def _log_likelihood(self, first: Tensor, length: int, continuation: str) -> float:
+    def _log_likelihood(self, first: Tensor, prompt: list[int], continuation: str) -> float:
         tokens = self.tokenizer.encode_continuation(continuation)
         logits = first
         if len(tokens) > 1:
-            if self.decoder.rewind(length) < length:
-                raise NotImplementedError("this decoder's cache cannot be rewound")
-            logits = torch.cat((first, self.decoder.forward(tokens[:-1], last=len(tokens) - 1)))
+            kept = self.decoder.rewind(len(prompt))
+            fed = [*prompt[kept:], *tokens[:-1]]
+            logits = torch.cat((first, self.decoder.forward(fed, last=len(tokens) - 1)))
         chosen = torch.tensor(tokens, device=logits.device).unsqueeze(1)
         return float(logits.log_softmax(-1).gather(1, chosen).sum())
 
 
-def _readable(
-    text: str, reasoning: ReasoningFilter | None, stop: StopStrings, last: bool = False
-) -> Iterator[Event]:
+def _readable(text: str, reasoning: ReasoningFilter | None, stop: StopStrings, last: bool = False) -> Iterator[Event]:
     """The events in `text`, as far as nothing later can change them."""
-    events = list(reasoning.add(text)) if reasoning else [Chunk(text)]
+    events: list[Event] = list(reasoning.add(text)) if reasoning else [Chunk(text)]
     if reasoning and last:
-        events += reasoning.finish()
+        events.extend(reasoning.finish())
     for event in events:
         if not isinstance(event, Chunk):
             yield event

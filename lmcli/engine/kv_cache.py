@@ -36,7 +36,12 @@ class KVCache:
         if end > self._k.shape[3]:
             self._grow(end)
         # One slice for all layers: a view a layer would cost four operations more in each.
-        views = (self._k[:, :, :, start:end], self._v[:, :, :, start:end], self._k[:, :, :, :end], self._v[:, :, :, :end])
+        views = (
+            self._k[:, :, :, start:end],
+            self._v[:, :, :, start:end],
+            self._k[:, :, :, :end],
+            self._v[:, :, :, :end],
+        )
         return [LayerSlot(*slot) for slot in zip(*(view.unbind(0) for view in views), strict=True)]
 
     def _grow(self, needed: int) -> None:

@@ -21,7 +21,7 @@ class Fused:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._packed is not None and x.shape[0] <= PACKED_ROWS:
-            return torch.ops.quantized.linear_dynamic_fp16.default(x, self._packed)  # type: ignore[no-any-return]
+            return torch.ops.quantized.linear_dynamic_fp16.default(x, self._packed)
         x = x.to(self.parts[0].weight.dtype)
         outputs = [F.linear(x, part.weight, part.bias) for part in self.parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)

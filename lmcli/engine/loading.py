@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,12 @@ def load_engine(
             try:
                 config = _understand(checkpoint)
             except NotUnderstood as reason:
-                report(Notice(f"{checkpoint.name} runs on transformers: our decoder does not know {reason}", verbose=True))
+                report(
+                    Notice(
+                        f"{checkpoint.name} runs on transformers: our decoder does not know {reason}",
+                        verbose=True,
+                    )
+                )
             else:
                 return torch_engine.open_engine(checkpoint, config, place(checkpoint, device, dtype, report))
         return _transformers(checkpoint, device, dtype, trust_remote_code, report)
@@ -52,6 +58,8 @@ def _understand(checkpoint: Checkpoint) -> DecoderConfig:
 def _transformers(
     checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
 ) -> Engine:
+    # The checkpoint is here: nothing that transformers imports may ask the hub about it, or report on it.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     # Importing transformers takes seconds: only checkpoints that need it pay for it.
     from lmcli.engine.transformers_engine import open_engine
 

@@ -44,16 +44,16 @@ class FastTokenizer:
         quotable = tuple(token.content for token in added.values() if token.special)
         self._template = ChatTemplate(source, special, quotable) if source else None
         eos = special.get("eos_token")
-        self.stop_ids = read_stop_ids(folder) | (
-            frozenset() if eos is None else frozenset({self._tokenizer.token_to_id(eos)}) - {None}
-        )
+        eos_id = self._tokenizer.token_to_id(eos) if eos else None
+        self.stop_ids = read_stop_ids(folder) | (frozenset() if eos_id is None else frozenset({eos_id}))
 
     def encode(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return self._tokenizer.encode(prompt).ids
         if self._template is None:
             raise CheckpointError(
-                "this is a base checkpoint: it has no chat template", "use lmcli generate, or an instruct checkpoint"
+                "this is a base checkpoint: it has no chat template",
+                "use lmcli generate, or an instruct checkpoint",
             )
         return [token for piece in self._template.render(prompt) for token in self.encode_continuation(piece)]
 

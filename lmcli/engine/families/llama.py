@@ -50,9 +50,7 @@ class Decoder(nn.Module):
         x = self.embed_tokens(tokens).float()  # (T, hidden)
         rotation = rope(cache.length, T)
         masks = {window: attention_mask(T, cache.length + T, window, x.device) for window in self.windows}
-        for layer, slot, window in zip(
-            self.layers, cache.reserve(T), self.config.sliding_windows, strict=True
-        ):
+        for layer, slot, window in zip(self.layers, cache.reserve(T), self.config.sliding_windows, strict=True):
             x = layer(x, rotation, slot, masks[window])
         cache.length += T
         return self.head(self.norm(x[T - last :])).float()
@@ -71,11 +69,9 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = MLP(config)
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, slot, mask)
-        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Attention(nn.Module):
@@ -94,9 +90,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
 
-    def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool) -> Tensor:
         T, H, KV = x.shape[0], self.H, self.KV
         qkv = self.qkv(x).float().view(T, H + 2 * KV, self.D)
         qk, v = qkv[:, : H + KV], qkv[:, H + KV :]
@@ -151,7 +145,7 @@ def attention_mask(T: int, S: int, window: int | None, device: torch.device) -> 
 
     `window` is the number of tokens, itself included, a token may look back on.
     """
-    if window is None or S <= window:
+    if window is None or window >= S:
         if T == 1:
             return False
         if T == S:
