@@ -57,6 +57,12 @@ def lookup(name: str) -> Entry | None:
     return next((entry for entry in ENTRIES if entry.name == name), None)
 
 
+def of(name: str) -> Entry | None:
+    """The entry of a checkpoint by its short name or its repository, whatever revision is asked for."""
+    bare = name.partition("@")[0]
+    return lookup(bare) or of_repo(bare)
+
+
 def of_repo(repo_id: str) -> Entry | None:
     """The entry whose repository is `repo_id`; the hub does not tell capitals apart."""
     return next((entry for entry in ENTRIES if entry.repo_id.lower() == repo_id.lower()), None)

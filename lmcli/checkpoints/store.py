@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmcli.checkpoints import catalog, checkpoint, reference
+from lmcli.checkpoints import catalog, checkpoint, door, reference
 from lmcli.checkpoints.reference import Reference
 from lmcli.errors import CheckpointError, CheckpointNotFound, UsageError
 from lmcli.settings import Settings
@@ -68,9 +68,7 @@ def remove(ref: str, settings: Settings) -> int:
         shutil.rmtree(own)
     repo_id = wanted.repo_id or wanted.name
     if wanted.path is None and _repo(settings.hub_dir, repo_id).is_dir():
-        from lmcli.checkpoints import hub
-
-        freed += hub.delete(settings, repo_id, wanted.revision)
+        freed += door.hub().delete(settings.hub_dir, repo_id, wanted.revision)
     elif not own.parent.exists() or not freed:
         raise CheckpointNotFound(f"{ref} is not on this machine", "lmcli list shows what is")
     return freed

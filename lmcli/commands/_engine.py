@@ -9,11 +9,10 @@ from typing import Any
 
 from lmcli import checkpoints, settings
 from lmcli.checkpoints import catalog
+from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
 from lmcli.render import Renderer
 from lmcli.types import Checkpoint, Engine, Event
-
-_YES = {"", "y", "yes"}
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,22 @@ class EngineChoice:
         return catalog.DEFAULT
 
     def _ask(self, ref: str, entry: catalog.Entry | None) -> None:
-        stdin, stderr = self.environment.stdin, self.environment.stderr
-        if not (stdin.isatty() and stderr.isatty()):
+        if not (self.environment.stdin.isatty() and self.environment.stderr.isatty()):
             return  # A script is never asked; the download says on stderr what it is.
-        size = f" ({human_size(entry.size_bytes)})" if entry else ""
-        stderr.write(f"{ref}{size} is not on this machine. Download it? [Y/n] ")
-        stderr.flush()
-        answer = stdin.readline()
-        if not answer or answer.decode(errors="replace").strip().lower() not in _YES:
+        size = f" ({Size(entry.size_bytes)}, {entry.license})" if entry else ""
+        if not confirm(self.environment, f"{ref}{size} is not on this machine. Download it?", default=True):
             raise checkpoints.missing(ref)
 
 
-def human_size(size_bytes: float) -> str:
-    """270 MB, 1.2 GB: decimal units, as the hub shows them."""
-    for unit in ("B", "kB", "MB"):
-        if size_bytes < 999.5:
-            return f"{size_bytes:.0f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} GB"
+def confirm(environment: Environment, question: str, default: bool) -> bool:
+    """Ask on stderr and read the answer from stdin; a closed stdin declines."""
+    environment.stderr.write(f"{question} [{'Y/n' if default else 'y/N'}] ")
+    environment.stderr.flush()
+    answer = environment.stdin.readline().decode(errors="replace")
+    if not answer:
+        environment.stderr.write("\n")
+        return False
+    return default if not answer.strip() else answer.strip().lower() in ("y", "yes")
 
 
 def _suited(task: str, languages: tuple[str, str] | None) -> list[catalog.Entry]:

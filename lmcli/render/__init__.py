@@ -38,6 +38,9 @@ class Renderer(Protocol):
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
         """Write rows to stdout; `columns` maps a row's key to its heading."""
 
+    def fields(self, values: Mapping[str, Any]) -> None:
+        """Write one thing's facts to stdout, a line each."""
+
     def close(self) -> None:
         """Write what had to wait for the last record."""
 

@@ -39,6 +39,9 @@ class JsonRenderer(PlainRenderer):
         else:
             self._print([dict(row) for row in rows])
 
+    def fields(self, values: Mapping[str, Any]) -> None:
+        self._add(dict(values))
+
     def close(self) -> None:
         if len(self._records) == 1:
             self._print(self._records[0])

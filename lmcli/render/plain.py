@@ -60,7 +60,11 @@ class PlainRenderer:
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
         for row in rows:
-            self.write("\t".join("" if row[key] is None else str(row[key]) for key in columns) + "\n")
+            self.write("\t".join(cell(row[key]) for key in columns) + "\n")
+
+    def fields(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            self.write(f"{name}\t{cell(value)}\n")
 
     def close(self) -> None:
         pass
@@ -77,6 +81,16 @@ class PlainRenderer:
     def line(self, text: str) -> None:
         self.stderr.write(text + "\n")
         self.stderr.flush()
+
+
+def cell(value: Any) -> str:
+    """A value as people read it: nothing for None, yes and no, lists with commas, one line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join(text.split("\n"))
 
 
 def statistics(result: TaskResult) -> str:

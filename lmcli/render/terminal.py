@@ -1,6 +1,7 @@
 """Terminal rendering: progress bars, tables and colour; the only file that imports rich.
 
-stdout and stderr are asked separately: an answer piped into a file still has its progress bar on the terminal.
+stdout and stderr are asked separately: an answer piped into a file still has its progress bar on the
+terminal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.table import Table
 
 from lmcli.environment import Environment
 from lmcli.render import Output
-from lmcli.render.plain import PlainRenderer
+from lmcli.render.plain import PlainRenderer, cell
 from lmcli.types import Event, Label, Progress, TaskResult
 
 # C0 and C1 controls but tab and newline: a model's or a file's text must not drive the terminal.
@@ -78,7 +79,18 @@ class TerminalRenderer(PlainRenderer):
         for heading in columns.values():
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(_printable(str(row[key] if row[key] is not None else ""))) for key in columns))
+            table.add_row(*(escape(_printable(cell(row[key]))) for key in columns))
+        self._answer.print(table)
+
+    def fields(self, values: Mapping[str, Any]) -> None:
+        if not self.stdout.isatty():
+            super().fields(values)
+            return
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim")
+        table.add_column(overflow="fold")
+        for name, value in values.items():
+            table.add_row(escape(name), escape(_printable(cell(value))))
         self._answer.print(table)
 
     def close(self) -> None:

@@ -1,0 +1,71 @@
+"""What the checkpoint commands share: a checkpoint's facts as a row, and numbers that read well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmcli.checkpoints import catalog
+from lmcli.types import Checkpoint
+
+COLUMNS = {
+    "name": "NAME",
+    "kind": "KIND",
+    "parameters": "PARAMETERS",
+    "size_bytes": "SIZE",
+    "license": "LICENCE",
+}
+
+
+class Size(int):
+    """Bytes that a person reads as 270 MB and JSON as a number; decimal units, as the hub shows them."""
+
+    def __str__(self) -> str:
+        return _scaled(self, (" B", " kB", " MB", " GB"))
+
+
+class Count(int):
+    """Parameters that a person reads as 135M and JSON as a number."""
+
+    def __str__(self) -> str:
+        return _scaled(self, ("", "K", "M", "B"))
+
+
+def row(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The facts of a checkpoint on this machine."""
+    entry = catalog.of(checkpoint.name)
+    return {
+        "name": checkpoint.name,
+        "task": entry.task if entry else None,
+        "languages": list(entry.languages) if entry else [],
+        "kind": checkpoint.kind,
+        "parameters": Count(checkpoint.num_parameters),
+        "size_bytes": Size(checkpoint.size_bytes),
+        "license": checkpoint.license or (entry.license if entry else None),
+        "gated": entry.gated if entry else None,
+        "here": True,
+        "path": str(checkpoint.path),
+    }
+
+
+def entry_row(entry: catalog.Entry) -> dict[str, Any]:
+    """The same facts of a catalogue entry that is not on this machine."""
+    return {
+        "name": entry.name,
+        "task": entry.task,
+        "languages": list(entry.languages),
+        "kind": None,
+        "parameters": Count(entry.num_parameters),
+        "size_bytes": Size(entry.size_bytes),
+        "license": entry.license,
+        "gated": entry.gated,
+        "here": False,
+        "path": None,
+    }
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if value < 999.5:
+            return f"{value:.0f}{unit}"
+        value /= 1000
+    return f"{value:.1f}{units[-1]}"

@@ -1,0 +1,50 @@
+"""`lmcli config`: the settings, and where each comes from."""
+
+from __future__ import annotations
+
+import click
+
+from lmcli.commands._engine import EngineChoice
+from lmcli.commands._options import output_options
+from lmcli.environment import Environment
+from lmcli.render import Renderer
+
+COLUMNS = {"setting": "SETTING", "value": "VALUE", "source": "FROM"}
+
+
+@click.command()
+@click.option("--path", is_flag=True, help="Print the config file's path alone.")
+@output_options
+@click.pass_obj
+def command(environment: Environment, path: bool, renderer: Renderer) -> None:
+    """Show every setting, its value and where it comes from.
+
+    Flags go before environment variables, these before the config file, this before the defaults.
+
+    \b
+    Examples:
+      lmcli config
+      $EDITOR "$(lmcli config --path)"
+    """
+    settings = EngineChoice(environment, {}).settings
+    if path:
+        renderer.table([{"path": str(settings.config_file)}], {"path": "PATH"})
+        return
+    places = {"hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"), "state_dir": ("LMCLI_STATE",),
+              "config_file": ("LMCLI_CONFIG",)}  # fmt: skip
+    sources = dict(settings.sources)
+    for name, variables in places.items():
+        sources[name] = next((v for v in variables if environment.variables.get(v)), "default")
+    rows = [
+        {"setting": name, "value": _plain(getattr(settings, name)), "source": source}
+        for name, source in sources.items()
+    ]
+    rows += [
+        {"setting": f"models.{task}", "value": ref, "source": str(settings.config_file)}
+        for task, ref in settings.models.items()
+    ]
+    renderer.table(rows, COLUMNS)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, bool) else str(value)

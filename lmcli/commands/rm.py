@@ -1,0 +1,44 @@
+"""`lmcli rm`: delete checkpoints from the caches."""
+
+from __future__ import annotations
+
+import click
+
+from lmcli import checkpoints
+from lmcli.commands._checkpoints import Size
+from lmcli.commands._engine import EngineChoice, confirm
+from lmcli.commands._options import complete_checkpoints, output_options
+from lmcli.environment import Environment
+from lmcli.errors import UsageError
+from lmcli.render import Renderer
+
+
+@click.command()
+@click.argument("refs", metavar="REF...", nargs=-1, required=True, shell_complete=complete_checkpoints)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_options
+@click.pass_obj
+def command(environment: Environment, refs: tuple[str, ...], yes: bool, renderer: Renderer) -> int:
+    """Delete the checkpoints REF from the hub's cache and lmcli's own.
+
+    Other programs share the hub's cache and will have to download them again. A folder of your own is never
+    touched.
+
+    \b
+    Examples:
+      lmcli rm smollm2
+      lmcli rm --yes Qwen/Qwen3-0.6B
+    """
+    settings = EngineChoice(environment, {}).settings
+    if not yes and not _agreed(environment, refs):
+        return 1
+    for ref in refs:
+        freed = Size(checkpoints.remove(ref, settings))
+        renderer.fields({"removed": ref, "freed_bytes": freed})
+    return 0
+
+
+def _agreed(environment: Environment, refs: tuple[str, ...]) -> bool:
+    if not (environment.stdin.isatty() and environment.stderr.isatty()):
+        raise UsageError(f"nobody is here to ask whether to delete {', '.join(refs)}", "add --yes")
+    return confirm(environment, f"Delete {', '.join(refs)} from this machine?", default=False)
