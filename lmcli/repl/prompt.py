@@ -38,7 +38,7 @@ class Prompt:
         self._session: PromptSession[str] = PromptSession(
             MARK,
             multiline=True,
-            prompt_continuation="... ",
+            prompt_continuation=_continuation,
             history=PrivateHistory(history),
             completer=SlashCompleter(),
             complete_while_typing=False,
@@ -102,6 +102,10 @@ class Prompt:
     def _end(self, app: Application[str], error: BaseException) -> None:
         if app.future is not None and not app.future.done():
             app.exit(exception=error)
+
+
+def _continuation(width: int, line: int, wraps: int) -> str:
+    return " " * width if wraps else "... "
 
 
 def _send(event: KeyPressEvent) -> None:

@@ -97,20 +97,22 @@ def take_turn(
     Ctrl-C and errors end the answer, not the chat, and what came until then is kept.
     """
     received: list[Event] = []
+    before = session
     try:
-        longer, session = session, make_room(session, engine, question)
-        if session.left_out > longer.left_out:
-            draw(_left_out(session, engine))
+        session = make_room(before, engine, question)
         params = replace(session.params, seed=None) if retry else session.params
         for event in engine.stream(session.sent(question), params):
+            if not received and session.left_out > before.left_out:
+                draw(_left_out(session, engine))
             received.append(event)
             draw(event)
     except KeyboardInterrupt:
         received.append(Done("interrupted"))
         return Step(session.answered(question, TaskResult.fold(received)), say="(interrupted)")
+    except InputTooLong as error:
+        return Step(before, say=_in_words(error), draft=question)
     except LmcliError as error:
-        after = session.answered(question, TaskResult.fold(received))
-        return Step(after, say=_in_words(error), draft=question if isinstance(error, InputTooLong) else "")
+        return Step(session.answered(question, TaskResult.fold(received)), say=_in_words(error))
     result = TaskResult.fold(received)
     return Step(session.answered(question, result), say=_ending(session, result))
 
@@ -119,8 +121,8 @@ def make_room(session: Session, engine: CausalEngine, question: str) -> Session:
     """Leave out as many of the oldest turns as it takes for `question` and its answer to fit the context.
 
     Once the context is full, half of it is freed in one go: the turns after that begin with the same tokens
-    again and find them in the KV cache. The last question is sent however long it is; the engine refuses what
-    cannot fit.
+    again and find them in the KV cache. A question that does not fit by itself is left alone, for the engine to
+    refuse.
     """
     context = engine.context_length
     room = min(session.params.max_tokens or context // 4, context // 2)
@@ -128,7 +130,7 @@ def make_room(session: Session, engine: CausalEngine, question: str) -> Session:
         return session
     shorter = [replace(session, left_out=n) for n in range(session.left_out, len(session.turns) // 2 + 1)]
     sizes = [engine.count(candidate.sent(question)) for candidate in shorter]
-    for limit in (context // 2, context - room):
+    for limit in (context // 2, context - room, context - 1):
         for candidate, size in zip(shorter, sizes, strict=True):
             if size <= limit:
                 return candidate
