@@ -185,9 +185,7 @@ def _has_template(path: Path) -> bool:
     if (path / "chat_template.jinja").exists() or (path / "chat_template.json").exists():
         return True
     try:
-        return bool(
-            json.loads((path / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
-        )
+        return bool(json.loads((path / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -200,9 +198,7 @@ def _license(path: Path) -> str | None:
         return None
     front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     fields = (
-        dict(re.findall(r"^(license|license_name):[ \t]*['\"]?([\w.+-]+)", front[1], re.MULTILINE))
-        if front
-        else {}
+        dict(re.findall(r"^(license|license_name):[ \t]*['\"]?([\w.+-]+)", front[1], re.MULTILINE)) if front else {}
     )
     license = fields.get("license")
     return fields.get("license_name", license) if license in (None, "other") else license

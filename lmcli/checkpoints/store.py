@@ -90,11 +90,7 @@ def _own(wanted: Reference, settings: Settings) -> Path:
     if wanted.entry is not None:
         # A mirror holds one revision only.
         asked = "@" in wanted.name
-        return (
-            mirrored(wanted.entry, settings)
-            if not asked
-            else settings.cache_dir / "checkpoints" / wanted.name
-        )
+        return mirrored(wanted.entry, settings) if not asked else settings.cache_dir / "checkpoints" / wanted.name
     return settings.cache_dir / "checkpoints" / wanted.name.replace("/", "--")
 
 
@@ -104,14 +100,16 @@ def _snapshot(hub_dir: Path, repo_id: str, revision: str | None) -> Path | None:
     snapshots = repo / "snapshots"
     if not snapshots.is_dir():
         return None
-    reference_file = repo / "refs" / (revision or "main")
+    candidates = []
     try:
-        candidates = [snapshots / reference_file.read_text(encoding="utf-8").strip()]
+        candidates = [snapshots / (repo / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()]
     except OSError:
-        if revision is None:  # Fetched by its commit, it has no refs.
-            candidates = sorted(snapshots.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        else:
-            candidates = sorted(snapshots.glob(f"{revision}*")) if len(revision) >= 7 else []
+        if revision is not None and len(revision) >= 7:
+            candidates = sorted(snapshots.glob(f"{revision}*"))
+    if revision is None:
+        # Fetched by its commit it has no refs; main may hold pickles alone, beside the hub's conversion of
+        # them.
+        candidates += sorted(snapshots.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
     return next((folder for folder in candidates if _whole(folder)), None)
 
 

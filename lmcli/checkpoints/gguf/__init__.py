@@ -45,9 +45,7 @@ def _convert(source: Path, folder: Path, report: Callable[[Event], None], origin
         part.rename(folder)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise LmcliError(
-                f"the disk of {folder.parent} is full", "free some space: lmcli list, lmcli rm"
-            ) from error
+            raise LmcliError(f"the disk of {folder.parent} is full", "free some space: lmcli list, lmcli rm") from error
         raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -76,9 +76,7 @@ def generation_config(gguf: GGUF) -> dict[str, Any]:
     """generation_config.json's fields: `eos_token_id` is every token that ends an answer."""
     ends = [gguf.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
     tokens, types = gguf.get("tokenizer.ggml.tokens", []), gguf.get("tokenizer.ggml.token_type", [])
-    controls = {
-        token: i for i, (token, kind) in enumerate(zip(tokens, types, strict=False)) if kind == CONTROL
-    }
+    controls = {token: i for i, (token, kind) in enumerate(zip(tokens, types, strict=False)) if kind == CONTROL}
     ends += [controls.get(token) for token in _ENDS]
     fields = {
         "bos_token_id": gguf.get("tokenizer.ggml.bos_token_id"),

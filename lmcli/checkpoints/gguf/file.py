@@ -74,9 +74,7 @@ def read(path: Path) -> GGUF:
             raise CheckpointError(f"{path}: this is not a GGUF file", AGAIN)
         version = struct.unpack("<I", file.read(4).ljust(4, b"\0"))[0]
         if version not in (2, 3):
-            raise CheckpointError(
-                f"{path}: GGUF version {version} is not known", "versions 2 and 3 can be read"
-            )
+            raise CheckpointError(f"{path}: GGUF version {version} is not known", "versions 2 and 3 can be read")
         try:
             return _header(path, file)
         except (struct.error, EOFError, UnicodeDecodeError) as error:

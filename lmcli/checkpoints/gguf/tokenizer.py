@@ -47,9 +47,7 @@ def tokenizer(gguf: GGUF) -> Tokenizer:
     """The tokenizer, special tokens included. Raises CheckpointError for a vocabulary of an unknown kind."""
     tokens = gguf.get("tokenizer.ggml.tokens")
     if not tokens:
-        raise CheckpointError(
-            f"{gguf.path}: the file holds no vocabulary", "use a file with its tokenizer in it"
-        )
+        raise CheckpointError(f"{gguf.path}: the file holds no vocabulary", "use a file with its tokenizer in it")
     kind = gguf.get("tokenizer.ggml.model")
     if kind == "gpt2":
         built = _byte_level(gguf, tokens)
@@ -113,9 +111,7 @@ def _sentencepiece(gguf: GGUF, tokens: list[str]) -> Tokenizer:
     unknown = gguf.get("tokenizer.ggml.unknown_token_id", 0)
     vocabulary = _vocabulary(tokens)
     merges = _merges(tokens, gguf.get("tokenizer.ggml.scores", [0.0] * len(tokens)), vocabulary)
-    built = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True)
-    )
+    built = Tokenizer(models.BPE(vocabulary, merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True))
     prefix = bool(gguf.get("tokenizer.ggml.add_space_prefix", True))
     # Metaspace with "first", unlike a Prepend normalizer, leaves what follows a special token as it is.
     built.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, "first" if prefix else "never", split=False)
@@ -146,9 +142,7 @@ def _vocabulary(tokens: list[str]) -> dict[str, int]:
 
 def _add_special(built: Tokenizer, gguf: GGUF, tokens: list[str]) -> None:
     types = gguf.get("tokenizer.ggml.token_type", [])
-    special = {
-        gguf.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot", "eom", "padding")
-    }
+    special = {gguf.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot", "eom", "padding")}
     for index, (token, kind) in enumerate(zip(tokens, types, strict=False)):
         if kind == CONTROL or index in special:
             built.add_special_tokens([AddedToken(token, special=True, normalized=False)])
