@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import ScriptedEngine, checkpoint
 
+from lmcli.errors import CheckpointError
 from lmcli.repl.session import Session, Step, make_room, take_turn
 from lmcli.repl.slash import COMMANDS, PARAMETERS, follow, is_open
 from lmcli.types import Chunk, Conversation, Done, Event, Notice, Prompt, Reasoning, SamplingParams, Usage
@@ -220,6 +221,15 @@ def test_show_tells_what_is_used_of_the_context() -> None:
     assert "4 of 99 tokens" in said
     assert "scripted" in said
     assert "stay" in said
+
+
+def test_show_bears_a_template_that_refuses_the_conversation() -> None:
+    class Strict(ScriptedEngine):
+        def count(self, prompt: Prompt) -> int:
+            raise CheckpointError("the template refuses this conversation")
+
+    assert "0 of 2048 tokens" in follow("/show", session(system="stay", engine=Strict())).say
+    assert "refuses" in follow("/show", session(("a", "b"), engine=Strict())).say
 
 
 def test_retry_asks_the_last_question_again_with_a_fresh_seed() -> None:

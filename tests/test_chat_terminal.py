@@ -23,6 +23,7 @@ pytestmark = [
 ]
 ROWS, COLUMNS, TIMEOUT_SECONDS = 50, 80, 20
 ENTER, UP, TAB, BACKSPACE, LEFT, ALT_ENTER = "\r", "\x1b[A", "\t", "\x7f", "\x1b[D", "\x1b\r"
+BRACKETED_PASTE = 2004 << 5  # as pyte numbers private modes
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
@@ -436,6 +437,20 @@ def test_what_is_typed_during_an_answer_waits_for_the_next_prompt(start: Callabl
     chat.asks()
     chat.say("/exit")
     assert chat.ends() == 0
+
+
+def test_lines_pasted_during_an_answer_are_one_message(start: Callable[..., Chat]) -> None:
+    chat = start("One HOLD two.", "Three.")
+    chat.asks()
+    chat.say("Count")
+    chat.sees("One")
+    assert BRACKETED_PASTE in chat.screen.mode
+    chat.type("\x1b[200~a\nb\x1b[201~")
+    chat.release()
+    chat.sees(">>> a\n... b")
+    chat.type(ENTER)
+    chat.sees("Three.")
+    assert chat.prompts[1][-1] == ["user", "a\nb"]
 
 
 def test_a_dumb_terminal_gets_plain_lines(start: Callable[..., Chat]) -> None:

@@ -37,8 +37,10 @@ class Screen:
         self._thinking = self._answering = False
         try:
             with _hushed(self._stdin):
+                self._bracket_pastes(True)
                 yield
         finally:
+            self._bracket_pastes(False)
             self.clear_wait()
             self._end_line()
 
@@ -92,6 +94,12 @@ class Screen:
             self._stdout.flush()
             self._waiting = self._line_open = False
 
+    def _bracket_pastes(self, on: bool) -> None:
+        # Lines pasted while an answer streams are one message at the next prompt, not one each.
+        if not self.dumb:
+            self._stdout.write(f"\x1b[?2004{'h' if on else 'l'}")
+            self._stdout.flush()
+
     def _begin(self, thinking: bool) -> None:
         self.clear_wait()
         if self._thinking and not thinking:
@@ -114,7 +122,7 @@ class Screen:
 
 @contextmanager
 def _hushed(stdin: BinaryIO) -> Iterator[None]:
-    """Keep what is typed meanwhile from being echoed into the answer; it appears at the next prompt.
+    """Keep what is typed meanwhile, every key as it is, from the answer; it appears at the next prompt.
 
     Ctrl-C still comes through, but no longer makes the terminal drop what it has yet to draw.
     """
@@ -123,7 +131,7 @@ def _hushed(stdin: BinaryIO) -> Iterator[None]:
         return
     before = termios.tcgetattr(stdin)
     quiet = [*before]
-    quiet[3] = (before[3] & ~termios.ECHO) | termios.NOFLSH
+    quiet[3] = (before[3] & ~(termios.ECHO | termios.ICANON)) | termios.NOFLSH
     termios.tcsetattr(stdin, termios.TCSANOW, quiet)
     try:
         yield

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lmcli.errors import LmcliError
 from lmcli.render.plain import statistics
 from lmcli.repl.session import Session, Step
 from lmcli.types import Conversation, SamplingParams
@@ -80,8 +81,7 @@ def set_parameter(session: Session, argument: str) -> Step:
 
 
 def show(session: Session, argument: str) -> Step:
-    checkpoint, engine = session.checkpoint, session.engine
-    used = f"{engine.count(session.sent())} of {engine.context_length} tokens" if engine else "still loading"
+    checkpoint = session.checkpoint
     turns = len(session.turns) // 2
     size = f"{checkpoint.num_parameters / 1e6:,.0f} M parameters"
     left_out = f", the oldest {session.left_out} left out" if session.left_out else ""
@@ -92,7 +92,7 @@ def show(session: Session, argument: str) -> Step:
             f"folder       {checkpoint.path}",
             f"system       {session.system or 'none'}",
             f"turns        {turns}{left_out}",
-            f"context      {used}",
+            f"context      {_used(session)}",
             _parameters(session.params),
         ]),
     )  # fmt: skip
@@ -177,6 +177,17 @@ def _suggestion(name: str) -> str:
         if near
         else "/help lists them, //text sends a text that begins with a slash"
     )
+
+
+def _used(session: Session) -> str:
+    if session.engine is None:
+        return "still loading"
+    try:
+        # A template may refuse a conversation in which nobody has spoken.
+        used = session.engine.count(session.sent()) if session.turns else 0
+    except LmcliError as error:
+        return error.message
+    return f"{used} of {session.engine.context_length} tokens"
 
 
 def _parameters(params: SamplingParams) -> str:
