@@ -128,11 +128,15 @@ def delete(hub_dir: Path, repo_id: str, revision: str | None) -> int:
         for found in (repo.revisions if repo else ())
         if revision is None or revision in found.refs or found.commit_hash.startswith(revision)
     ]
-    if not commits:
+    folder = hub_dir / repo_folder_name(repo_id=repo_id, repo_type="model")
+    if not commits and (revision is not None or not folder.exists()):
         raise CheckpointNotFound(f"{repo_id} is not in {hub_dir} in that revision", "lmcli list shows what is")
     strategy = scan_cache_dir(hub_dir).delete_revisions(*commits)
     freed = strategy.expected_freed_size
     strategy.execute()
+    if revision is None and folder.exists():  # What an interrupted download left is no revision.
+        freed += sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+        shutil.rmtree(folder)
     return freed
 
 
@@ -155,6 +159,8 @@ def _resume(listing: Listing, name: str, repo: Path, meter: type) -> None:
             return
         with part.open("r+b" if part.exists() else "w+b") as file:
             here = file.seek(0, os.SEEK_END)
+            if metadata.size is not None and here > metadata.size:
+                here = file.truncate(file.seek(0))
             http_get(
                 metadata.location, file, resume_size=here, headers=headers, expected_size=metadata.size,
                 displayed_filename=name, tqdm_class=meter,

@@ -54,14 +54,18 @@ def remote_code(path: Path) -> str | None:
     return f"{reference.split('--')[-1].rpartition('.')[0]}.py" if reference else None
 
 
+def lacks_code(path: Path) -> bool:
+    """Whether the checkpoint asks to run code that was not fetched with it."""
+    file = remote_code(path)
+    return file is not None and not (path / file).exists()
+
+
 def refuse_remote_code(path: Path, name: str) -> UnsafeCheckpoint:
     """The error for a checkpoint that cannot run without its own code."""
     file = remote_code(path) or "its own code"
-    missing = not (path / file).exists()
-    command = f"lmcli pull {name} --trust-remote-code" if missing else "add --trust-remote-code"
     return UnsafeCheckpoint(
         f"{name} needs code it brings with it ({file}), which could do anything on this machine",
-        f"read that code first; if you trust it: {command}",
+        "read that code first; if you trust it, add --trust-remote-code",
     )
 
 

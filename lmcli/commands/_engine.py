@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from lmcli import checkpoints, settings
-from lmcli.checkpoints import catalog
+from lmcli.checkpoints import catalog, safety
 from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
+from lmcli.errors import CheckpointError
 from lmcli.render import Renderer
 from lmcli.types import Checkpoint, Engine, Event
 
@@ -34,9 +35,7 @@ class EngineChoice:
         with renderer.status(f"loading {checkpoint.name} …"):
             return self.load(checkpoint, renderer.report)
 
-    def checkpoint(
-        self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None
-    ) -> Checkpoint:
+    def checkpoint(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Checkpoint:
         """The checkpoint for `task`, fetched where it is not here, after asking on a terminal.
 
         Raises CheckpointNotFound where it is missing and offline, or the user declines.
@@ -44,10 +43,10 @@ class EngineChoice:
         chosen = self.settings.model_for(task)
         ref = chosen or self.default(task, languages)
         found = checkpoints.find(ref, self.settings)
-        if found:
+        if found and not (self.trust_remote_code and safety.lacks_code(found.path)):
             return found
         wanted = checkpoints.known(ref, self.settings)
-        if wanted.path is None:
+        if wanted.path is None and not found:
             if self.settings.offline:
                 raise checkpoints.missing(ref)
             self._ask(ref, wanted.entry)
@@ -63,9 +62,15 @@ class EngineChoice:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then
         smollm2."""
         for entry in (*_suited(task, languages), *_suited("chat", None)):
-            if checkpoints.find(entry.name, self.settings):
+            if self._is_here(entry.name):
                 return entry.name
         return catalog.DEFAULT
+
+    def _is_here(self, name: str) -> bool:
+        try:
+            return checkpoints.find(name, self.settings) is not None
+        except CheckpointError:  # A damaged one that nobody named is passed over.
+            return False
 
     def _ask(self, ref: str, entry: catalog.Entry | None) -> None:
         if not (self.environment.stdin.isatty() and self.environment.stderr.isatty()):
