@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import click
 from lmcli.commands._engine import EngineChoice
 from lmcli.environment import Environment
 from lmcli.render import Output, pick
+from lmcli.text.documents import read_all, read_prompt, read_texts
 from lmcli.types import SamplingParams
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -88,6 +89,52 @@ def sampling_options(temperature: float) -> Callable[[Command], Command]:
         return wrapped  # type: ignore[return-value]
 
     return decorate
+
+
+def files_argument(command: Command) -> Command:
+    """FILE…, or standard input; passes `documents`, read before any checkpoint is loaded."""
+
+    @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, files: tuple[str, ...], **rest: Any) -> Any:
+        _want_input(ctx, files)
+        return ctx.invoke(command, documents=read_all(files, ctx.obj.stdin), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def texts_argument(command: Command) -> Command:
+    """TEXT… or FILE…, or standard input, and --lines; passes `documents`."""
+
+    @click.argument("texts", nargs=-1, metavar="[TEXT|FILE]...")
+    @click.option("--lines", is_flag=True, help="Each line is a text of its own; blank lines are left out.")
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, texts: tuple[str, ...], lines: bool, **rest: Any) -> Any:
+        _want_input(ctx, texts)
+        return ctx.invoke(command, documents=read_texts(texts, ctx.obj.stdin, lines), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def prompt_argument(command: Command) -> Command:
+    """[PROMPT], and below it the text on standard input; passes `prompt`."""
+
+    @click.argument("prompt", required=False)
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, prompt: str | None, **rest: Any) -> Any:
+        _want_input(ctx, [prompt] if prompt else [])
+        return ctx.invoke(command, prompt=read_prompt(prompt, ctx.obj.stdin), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _want_input(ctx: click.Context, arguments: Sequence[str]) -> None:
+    """Show the help where a person would otherwise wonder what the program waits for."""
+    if not arguments and ctx.obj.stdin.isatty():
+        raise click.exceptions.NoArgsIsHelpError(ctx)
 
 
 def complete_checkpoints(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -24,10 +24,16 @@ class Output:
 class Renderer(Protocol):
     """Writes the answer to stdout and everything else to stderr."""
 
+    def heading(self, name: str) -> None:
+        """Say on stdout which of several texts the next record is about, where the form needs saying it."""
+
     def show(
-        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
     ) -> TaskResult:
-        """Write one record's events as they come and return their fold."""
+        """Write one record's events as they come and return their fold.
+
+        `file` is the file it is about, `input` the text itself where one of several was given in a line.
+        """
 
     def report(self, event: Event) -> None:
         """Tell the user, on stderr, of a Progress or a Notice."""

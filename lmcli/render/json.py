@@ -20,8 +20,11 @@ class JsonRenderer(PlainRenderer):
         super().__init__(environment, output)
         self._records: list[dict[str, Any]] = []
 
+    def heading(self, name: str) -> None:
+        pass  # Each object names its file.
+
     def show(
-        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
     ) -> TaskResult:
         seen = []
         for event in events:
@@ -29,7 +32,7 @@ class JsonRenderer(PlainRenderer):
                 self.report(event)
             seen.append(event)
         result = TaskResult.fold(seen)
-        self._add(record(result, task, checkpoint, file))
+        self._add(record(result, task, checkpoint, file, input))
         return result
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -58,7 +61,9 @@ class JsonRenderer(PlainRenderer):
         self.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
 
 
-def record(result: TaskResult, task: str, checkpoint: str, file: str | None) -> dict[str, Any]:
+def record(
+    result: TaskResult, task: str, checkpoint: str, file: str | None = None, input: str | None = None
+) -> dict[str, Any]:
     """The documented, stable fields of one result."""
     fields: dict[str, Any] = {"task": task, "checkpoint": checkpoint}
     if result.label:
@@ -66,4 +71,4 @@ def record(result: TaskResult, task: str, checkpoint: str, file: str | None) -> 
     else:
         fields["text"] = result.text
     fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
-    return fields | ({"file": file} if file else {})
+    return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})

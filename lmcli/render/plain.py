@@ -17,9 +17,15 @@ class PlainRenderer:
     def __init__(self, environment: Environment, output: Output) -> None:
         self.stdout, self.stderr = environment.stdout, environment.stderr
         self.output = output
+        self._headings = 0
+
+    def heading(self, name: str) -> None:
+        before = "\n" if self._headings else ""
+        self.write(f"{before}==> {name} <==\n")  # as head(1) does
+        self._headings += 1
 
     def show(
-        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
     ) -> TaskResult:
         last = "\n"
         shown: list[Event] = []
@@ -31,7 +37,7 @@ class PlainRenderer:
                         self.write(event.text)
                         last = event.text or last
                     case Label():
-                        self.write(self.label(event, file))
+                        self.write(self.label(event, file if input is None else _shortened(input)))
                     case Done():
                         pass
                     case _:
@@ -91,6 +97,12 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split("\n"))
+
+
+def _shortened(text: str) -> str:
+    """The text on one line of at most 60 characters, without tabs, so that it is one column."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"
 
 
 def statistics(result: TaskResult) -> str:

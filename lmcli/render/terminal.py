@@ -49,10 +49,10 @@ class TerminalRenderer(PlainRenderer):
         self._bar: ProgressBar | None = None
 
     def show(
-        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None
+        self, events: Iterable[Event], *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
     ) -> TaskResult:
         try:
-            return super().show(events, task=task, checkpoint=checkpoint, file=file)
+            return super().show(events, task=task, checkpoint=checkpoint, file=file, input=input)
         finally:
             self._end_bar()
 

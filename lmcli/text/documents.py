@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from lmcli.errors import InputError
+from lmcli.text.segment import lines
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Document:
     name: str | None
     text: str
     encoding: str = "utf-8"
+    inline: bool = False  # given on the command line, or a line of a file
 
     @property
     def title(self) -> str:
@@ -35,6 +37,37 @@ def read_all(names: Sequence[str], stdin: BinaryIO) -> list[Document]:
     return [read_stdin(stdin) if name == "-" else read_file(name) for name in names or ["-"]]
 
 
+def read_texts(arguments: Sequence[str], stdin: BinaryIO, by_line: bool = False) -> list[Document]:
+    """The documents of TEXT or FILE arguments: one that names a file is read, any other is a text itself.
+
+    With `by_line` every line that is not blank is a text. Raises InputError as `read_all` does, also for an
+    argument that looks like the name of a file that is not there.
+    """
+    if list(arguments).count("-") > 1:
+        raise InputError("standard input can be read only once", "give '-' once")
+    documents = [_text_or_file(argument, stdin) for argument in arguments or ["-"]]
+    if not by_line:
+        return documents
+    return [
+        replace(document, text=line.strip(), inline=True)
+        for document in documents
+        for line in lines(document.text)
+        if line.strip()
+    ]
+
+
+def read_prompt(argument: str | None, stdin: BinaryIO) -> str:
+    """The prompt of an argument, and below it what is piped in; `-`, or no argument, is standard input alone.
+
+    Raises InputError where both are empty, or standard input is no text.
+    """
+    prompt = "" if argument in (None, "-") else str(argument)
+    if not prompt:
+        return read_stdin(stdin).text.removesuffix("\n")
+    piped = "" if stdin.isatty() else decode(stdin.read(), "standard input")[0]
+    return f"{prompt}\n\n{piped}".removesuffix("\n") if piped.strip() else prompt
+
+
 def read_file(name: str) -> Document:
     """The text of one file."""
     try:
@@ -45,7 +78,7 @@ def read_file(name: str) -> Document:
         raise InputError(f"{name} does not exist", "give a FILE, or '-' for standard input") from None
     except PermissionError:
         raise InputError(f"{name} may not be read: permission denied", f"chmod u+r {name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return _document(data, name)
 
@@ -89,6 +122,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# What is plainly meant as a file: judging the words "reviews.txt" would hide the slip.
+_FILE_NAME = re.compile(r"(?:~|\.{0,2})/\S+|\S+\.(?:txt|md|rst|csv|tsv|jsonl?|log|html?|xml|pdf|docx?)", re.I)
 _FORMATS = {
     b"%PDF": ("a PDF", "extract its text first: pdftotext FILE - | lmcli …"),
     b"PK\x03\x04": (
@@ -110,13 +145,28 @@ _FREQUENT = {
 _FREQUENT_SHARE = 0.08
 
 
+def _text_or_file(argument: str, stdin: BinaryIO) -> Document:
+    if argument == "-":
+        return read_stdin(stdin)
+    if _exists(argument) or _FILE_NAME.fullmatch(argument):
+        return read_file(argument)
+    if not argument.strip():
+        raise InputError("the text is empty", "give a TEXT, a FILE, or '-' for standard input")
+    return Document(None, argument, inline=True)
+
+
+def _exists(argument: str) -> bool:
+    try:
+        return Path(argument).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # A long text is no name of a file.
+        return False
+
+
 def _document(data: bytes, name: str | None) -> Document:
     title = name or "standard input"
     text, encoding = decode(data, title)
     if not text.strip():
-        raise InputError(
-            f"{title} is empty", "name a FILE with text in it, or pipe some: cat notes.txt | lmcli …"
-        )
+        raise InputError(f"{title} is empty", "name a FILE with text in it, or pipe some: cat notes.txt | lmcli …")
     return Document(name, text, encoding)
 
 
@@ -125,9 +175,7 @@ def _decode_marked(data: bytes, encoding: str, title: str) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        raise InputError(
-            f"{title} is broken {name} at byte {error.start}", "save it again as UTF-8"
-        ) from None
+        raise InputError(f"{title} is broken {name} at byte {error.start}", "save it again as UTF-8") from None
     if "\0" in text:
         raise InputError(f"{title} is not text", "name a text file")
     return text

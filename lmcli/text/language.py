@@ -150,11 +150,7 @@ def parse(text: str) -> str:
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
     example = names[near[0]] if near else "zh"
     known = _BY_CODE[example].name
-    hint = (
-        f"did you mean '{example}' ({known})?"
-        if near
-        else "use a code or a name, such as zh, German or 日本語"
-    )
+    hint = f"did you mean '{example}' ({known})?" if near else "use a code or a name, such as zh, German or 日本語"
     raise UsageError(f"unknown language '{text}'", hint)
 
 
@@ -163,9 +159,7 @@ def identify(text: str) -> str | None:
     sample = text[:20_000]
     counts = {script: len(pattern.findall(sample)) for script, pattern in _SCRIPTS.items()}
     # A character of these scripts carries about as much as three Latin letters.
-    weighed = {
-        script: count * (3 if script in {"Hani", "Kana", "Hang"} else 1) for script, count in counts.items()
-    }
+    weighed = {script: count * (3 if script in {"Hani", "Kana", "Hang"} else 1) for script, count in counts.items()}
     script = max(weighed, key=lambda name: weighed[name])
     if not weighed[script]:
         return None

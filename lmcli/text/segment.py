@@ -97,8 +97,8 @@ def sentences(text: str) -> list[str]:
 def parts(text: str, limit: int, count: Count) -> list[str]:
     """The text cut into pieces of at most `limit` tokens: paragraphs, else sentences, clauses, words.
 
-    A word longer than that is halved. `count` gives the tokens of a text. The parts are of similar size, so that none is a mere remainder.
-    Raises InputTooLong where a single character has more than `limit` tokens.
+    A longer word is halved. `count` gives the tokens of a text. The parts are of similar size, so that
+    none is a mere remainder. Raises InputTooLong where a single character has more than `limit` tokens.
     """
     if not text:
         return []

@@ -1,0 +1,37 @@
+"""`lmcli generate`: the continuation of a prompt, or with --chat an answer to it."""
+
+from __future__ import annotations
+
+import click
+
+from lmcli.commands._engine import EngineChoice
+from lmcli.commands._options import engine_options, output_options, prompt_argument, sampling_options
+from lmcli.render import Renderer
+from lmcli.tasks.generate import Generate
+from lmcli.types import SamplingParams
+
+EPILOG = """\b
+Examples:
+  lmcli generate "Once upon a time"
+  lmcli generate --chat "Name three rivers of France"
+  git diff | lmcli generate --chat "Write a commit message for this change:"
+"""
+
+
+@click.command(epilog=EPILOG)
+@prompt_argument
+@click.option("--chat", is_flag=True, help="Answer PROMPT through the chat template instead of continuing it.")
+@click.option("--system", metavar="TEXT", help="System message; means --chat.")
+@engine_options
+@sampling_options(temperature=0.0)
+@output_options
+def command(
+    prompt: str, chat: bool, system: str | None, engine: EngineChoice, params: SamplingParams, renderer: Renderer
+) -> None:
+    """Continue PROMPT as it is; text on standard input comes after it.
+
+    Without --max-tokens the answer has 512 tokens at most.
+    """
+    task = Generate(params, chat or system is not None, system)
+    opened = engine.open(task.name, renderer)
+    renderer.show(task.run(opened, prompt), task=task.name, checkpoint=opened.checkpoint.name)

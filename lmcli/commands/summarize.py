@@ -1,0 +1,43 @@
+"""`lmcli summarize`: files or standard input in a few words."""
+
+from __future__ import annotations
+
+import click
+
+from lmcli.commands._engine import EngineChoice
+from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
+from lmcli.commands._show import show_each
+from lmcli.render import Renderer
+from lmcli.tasks.summarize import Length, Summarize
+from lmcli.text.documents import Document
+from lmcli.types import SamplingParams
+
+EPILOG = """\b
+Examples:
+  lmcli summarize report.txt
+  git log -30 | lmcli summarize --format bullets
+  lmcli summarize --length short *.md
+"""
+
+
+@click.command(epilog=EPILOG)
+@files_argument
+@click.option("--length", type=click.Choice(["short", "medium", "long"]), default="medium", show_default=True,
+              help="About 30, 80 or 200 words.")  # fmt: skip
+@click.option("--words", type=click.IntRange(min=1), metavar="N", help="About N words; characters in Chinese.")
+@click.option("--format", "form", type=click.Choice(["paragraph", "bullets"]), default="paragraph", show_default=True,
+              help="How it is laid out.")  # fmt: skip
+@engine_options
+@sampling_options(temperature=0.0)
+@output_options
+def command(
+    documents: list[Document], length: Length, words: int | None, form: str,
+    engine: EngineChoice, params: SamplingParams, renderer: Renderer,
+) -> None:  # fmt: skip
+    """Summarize each FILE, or standard input, in its own language.
+
+    A text longer than the model's context is summarized in parts, then the parts' summaries together; nothing is
+    cut off.
+    """
+    task = Summarize(length, words, form == "bullets", params)
+    show_each(task, engine.open(task.name, renderer), documents, renderer)

@@ -1,0 +1,47 @@
+"""`lmcli translate`: files or standard input in another language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lmcli.commands._engine import EngineChoice
+from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
+from lmcli.commands._show import show_each
+from lmcli.render import Renderer
+from lmcli.tasks.translate import Translate, source_of
+from lmcli.text.documents import Document
+from lmcli.text.language import parse
+from lmcli.types import SamplingParams
+
+EPILOG = """\b
+Examples:
+  lmcli translate --to zh notes.txt
+  echo "Guten Morgen" | lmcli translate --to en
+  lmcli translate --from zh --to English 说明.txt > readme.txt
+"""
+
+
+def _code(ctx: click.Context, option: click.Parameter, value: Any) -> str | None:
+    return None if value == "auto" else parse(value)
+
+
+@click.command(epilog=EPILOG)
+@files_argument
+@click.option("--to", "target", required=True, metavar="LANGUAGE", callback=_code,
+              help="Target language: a code or a name, such as zh, German or 日本語.")  # fmt: skip
+@click.option("--from", "source", default="auto", show_default=True, metavar="LANGUAGE", callback=_code,
+              help="Language of the text.")  # fmt: skip
+@engine_options
+@sampling_options(temperature=0.0)
+@output_options
+def command(
+    documents: list[Document], target: str, source: str | None,
+    engine: EngineChoice, params: SamplingParams, renderer: Renderer,
+) -> None:  # fmt: skip
+    """Translate each FILE, or standard input, line by line; blank lines and line endings stay as they are."""
+    task = Translate(target, source, params)
+    spoken, _ = source_of(documents[0].text, source)
+    opened = engine.open(task.name, renderer, languages=(spoken.partition("-")[0], target))
+    show_each(task, opened, documents, renderer)

@@ -1,0 +1,50 @@
+"""Generate: continue a text, or answer it through the chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from lmcli import tasks
+from lmcli.errors import InputTooLong
+from lmcli.types import Conversation, Engine, Event, Notice, Prompt, SamplingParams
+
+DEFAULT_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Generate:
+    """The continuation of a prompt as it is, or with `chat` the assistant's answer to it.
+
+    A base checkpoint has no chat template: it continues the system message and the prompt. Where
+    `params.max_tokens` is None the answer has 512 tokens at most, or what the context leaves.
+    """
+
+    params: SamplingParams
+    chat: bool = False
+    system: str | None = None
+    name: ClassVar[str] = "generate"
+
+    def run(self, engine: Engine, text: str) -> Iterator[Event]:
+        """Raises InputTooLong where the prompt leaves no room for an answer."""
+        if not tasks.is_causal(engine):
+            raise tasks.refusal(engine, self.name)
+        if self.chat and not engine.checkpoint.instruct:
+            yield Notice(f"{engine.checkpoint.name} has no chat template: it continues the prompt")
+        prompt = self._prompt(text, engine.checkpoint.instruct)
+        tokens, context = engine.count(prompt), engine.context_length
+        if tokens >= context:
+            raise InputTooLong(
+                f"the prompt has {tokens} tokens, the context of {engine.checkpoint.name} holds {context}",
+                "shorten it, choose a checkpoint with a longer context, or use lmcli summarize",
+            )
+        wanted, room = self.params.max_tokens or DEFAULT_MAX_TOKENS, context - tokens
+        if self.params.max_tokens and wanted > room:
+            yield Notice(f"the context leaves {room} tokens for the answer, not {wanted}")
+        yield from engine.stream(prompt, replace(self.params, max_tokens=min(wanted, room)))
+
+    def _prompt(self, text: str, instruct: bool) -> Prompt:
+        if self.chat and instruct:
+            return Conversation.ask(text, self.system)
+        return f"{self.system}\n\n{text}" if self.system else text

@@ -1,0 +1,66 @@
+"""Prompts: what an instruct checkpoint is told, and a base checkpoint is given to continue, for each task.
+
+The instruction stands below the text, where a small checkpoint still has it in view when it begins to answer, and
+the text stands between quotation marks so that what it says is not taken for an instruction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmcli.text.language import language
+from lmcli.types import Conversation, Prompt
+
+
+@dataclass(frozen=True)
+class SummaryForm:
+    """What a summary is to be like: about `words` words (characters in Chinese) in the language `code`."""
+
+    words: int
+    code: str | None = None
+    bullets: bool = False
+
+
+def summary(text: str, form: SummaryForm, instruct: bool) -> Prompt:
+    """The prompt for a summary of `text`."""
+    chinese = form.code in {"zh", "zh-Hant"}
+    if not instruct:
+        return f"{text}\n\n{'摘要：' if chinese else 'Summary:'}"
+    quoted = f'"""\n{text}\n"""\n\n'
+    if chinese:
+        how = f"写成要点列表，每个要点一行，以“- ”开头，共约{form.words}个字" if form.bullets else f"约{form.words}个字"
+        script = "繁体中文" if form.code == "zh-Hant" else "中文"
+        return Conversation.ask(
+            f"文本：\n{quoted}请用{script}概括上面的文本，{how}。只写摘要，不要添加原文没有的内容。"
+        )
+    if form.bullets:
+        count = max(2, round(form.words / 15))
+        how = f"as a list of {count} short bullet points, each on its own line and beginning with '- '"
+    else:
+        count = max(1, round(form.words / 25))
+        how = f"in {count} sentence{'s' if count > 1 else ''}, about {form.words} words"
+    tongue = f" in {language(form.code).name}" if form.code and form.code != "en" else ""
+    return Conversation.ask(f"Text:\n{quoted}Summarize this text{tongue} {how}. Write only the summary.\n\nSummary:")
+
+
+def translation(sentence: str, source: str, target: str, instruct: bool) -> Prompt:
+    """The prompt for the translation of one sentence; `source` and `target` are codes."""
+    into, out_of = language(target).name, language(source).name
+    if not instruct:
+        return f"{out_of}: {sentence}\n{into}:"
+    return Conversation.ask(
+        f"Translate this {out_of} sentence into {into}. Write only the translation.\n\n{out_of}: {sentence}\n{into}:"
+    )
+
+
+# How a label is written after the sentiment prompt.
+SENTIMENT_LABELS = {"positive": "positive", "negative": "negative", "neutral": "neutral"}
+
+
+def sentiment(text: str, instruct: bool) -> Prompt:
+    """The prompt after which the likelihoods of the labels are compared."""
+    if not instruct:
+        return f"Text: {text}\nSentiment:"
+    return Conversation.ask(
+        f'"""\n{text}\n"""\n\nIs the sentiment of this text positive, negative or neutral? Answer with one word.'
+    )

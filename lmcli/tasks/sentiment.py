@@ -1,0 +1,153 @@
+"""Sentiment: is a text positive, negative or neutral, by a classifier or by the likelihoods of a language model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from lmcli import tasks
+from lmcli.errors import InputTooLong
+from lmcli.tasks import prompts
+from lmcli.text.segment import parts
+from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Label, Notice, Prompt, Usage
+
+_BATCH = 64  # texts at once
+_NAMES = {
+    "positive": {"positive", "pos", "very positive", "正面", "积极", "正向", "好评", "positif", "positiv", "positivo"},
+    "negative": {"negative", "neg", "very negative", "负面", "消极", "负向", "差评", "négatif", "negativ", "negativo"},
+    "neutral": {"neutral", "neu", "中性", "中立", "neutre"},
+}
+_STARS = {1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"}
+_NUMBERED = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
+
+
+@dataclass(frozen=True)
+class Sentiment:
+    """One Label for each text; a text longer than the context is judged in parts, averaged by their tokens."""
+
+    name: ClassVar[str] = "sentiment"
+
+    def run(self, engine: Engine, text: str) -> Iterator[Event]:
+        return next(self.run_many(engine, [text]))
+
+    def run_many(self, engine: Engine, texts: Sequence[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order, worked in batches."""
+        judge = _judge(engine)
+        for start in range(0, len(texts), _BATCH):
+            batch = [parts(text, judge.room, judge.size) for text in texts[start : start + _BATCH]]
+            judged = iter(judge.judge([piece for pieces in batch for piece in pieces]))
+            for pieces in batch:
+                yield _events([next(judged) for _ in pieces])
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The probabilities of one part of a text and its tokens."""
+
+    scores: Mapping[str, float]
+    tokens: int
+
+
+def _events(judged: Sequence[_Judged]) -> Iterator[Event]:
+    if len(judged) > 1:
+        yield Notice(
+            f"the text is longer than the context: {len(judged)} parts, averaged by their length", verbose=True
+        )
+    total = sum(part.tokens for part in judged)
+    names = dict.fromkeys(name for part in judged for name in part.scores)
+    means = {name: sum(part.scores.get(name, 0.0) * part.tokens for part in judged) / total for name in names}
+    scores = dict(sorted(means.items(), key=lambda item: -item[1]))
+    yield Label(next(iter(scores)), scores)
+    yield Done("stop", Usage(prompt_tokens=total))
+
+
+class _Judge(Protocol):
+    """Gives texts of up to `room` tokens their probabilities."""
+
+    room: int
+
+    def size(self, text: str) -> int:
+        """Tokens of `text`."""
+
+    def judge(self, texts: Sequence[str]) -> list[_Judged]:
+        """The probabilities of each text, under lmcli's names of the labels."""
+
+
+def _judge(engine: Engine) -> _Judge:
+    if tasks.is_classifier(engine):
+        return _ClassifierJudge(engine)
+    if tasks.is_causal(engine):
+        return _CausalJudge(engine)
+    raise tasks.refusal(engine, Sentiment.name)
+
+
+class _ClassifierJudge:
+    """A classifier's own probabilities."""
+
+    def __init__(self, engine: ClassifierEngine) -> None:
+        self._engine = engine
+        self.room, self.size = engine.context_length, engine.count
+
+    def judge(self, texts: Sequence[str]) -> list[_Judged]:
+        results = self._engine.classify(texts)
+        return [_Judged(known_labels(scores), self.size(text)) for text, scores in zip(texts, results, strict=True)]
+
+
+class _CausalJudge:
+    """A language model's likelihoods of the labels' names after a fixed prompt; nothing it writes is parsed."""
+
+    def __init__(self, engine: CausalEngine) -> None:
+        self._engine = engine
+        self._instruction = engine.count(self._prompt(""))
+        self.room = engine.context_length - self._instruction - 16  # for the label, and what merges at the seams
+        if self.room < 1:
+            raise InputTooLong(
+                f"the context of {engine.checkpoint.name} holds {engine.context_length} tokens, too few for the prompt",
+                "choose a checkpoint with a longer context",
+            )
+
+    def size(self, text: str) -> int:
+        return self._engine.count(self._prompt(text)) - self._instruction
+
+    def judge(self, texts: Sequence[str]) -> list[_Judged]:
+        return [_Judged(self._scores(text), self._engine.count(self._prompt(text))) for text in texts]
+
+    def _scores(self, text: str) -> dict[str, float]:
+        names = list(prompts.SENTIMENT_LABELS)
+        scores = self._engine.score(self._prompt(text), list(prompts.SENTIMENT_LABELS.values()))
+        return dict(zip(names, _softmax(scores), strict=True))
+
+    def _prompt(self, text: str) -> Prompt:
+        return prompts.sentiment(text, self._engine.checkpoint.instruct)
+
+
+def known_labels(scores: Mapping[str, float]) -> dict[str, float]:
+    """A checkpoint's probabilities under the names positive, negative and neutral; unknown labels keep their own."""
+    known: dict[str, float] = {}
+    for label, probability in scores.items():
+        name = _known_name(label, len(scores))
+        known[name] = known.get(name, 0.0) + probability
+    return known
+
+
+def _known_name(label: str, labels: int) -> str:
+    plain = " ".join(re.split(r"[\s_-]+", label.strip().casefold()))
+    for name, spellings in _NAMES.items():
+        if plain in spellings:
+            return name
+    stars = re.fullmatch(r"([1-5]) ?stars?", plain)
+    if stars and labels == 5:
+        return _STARS[int(stars[1])]
+    numbered = re.fullmatch(r"label (\d)", plain)
+    if numbered and labels in _NUMBERED:
+        return _NUMBERED[labels][int(numbered[1])]
+    return label
+
+
+def _softmax(values: Sequence[float]) -> list[float]:
+    highest = max(values)
+    weights = [math.exp(value - highest) for value in values]
+    return [weight / sum(weights) for weight in weights]

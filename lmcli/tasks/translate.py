@@ -1,0 +1,191 @@
+"""Translate: line by line and sentence by sentence, so that nothing is lost and every line keeps its place."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol
+
+from lmcli import tasks
+from lmcli.errors import InputTooLong
+from lmcli.tasks import prompts
+from lmcli.text.language import identify, language
+from lmcli.text.layout import Segment, joined, segments
+from lmcli.types import (
+    CausalEngine,
+    Chunk,
+    Done,
+    Engine,
+    Event,
+    Notice,
+    Progress,
+    Prompt,
+    SamplingParams,
+    Seq2SeqEngine,
+    TaskResult,
+)  # fmt: skip
+
+_BATCH = 64  # sentences at once; an encoder-decoder sorts and pads them itself
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "«": "»", "„": "“"}
+
+
+@dataclass(frozen=True)
+class Translate:
+    """The text in the language `target`; `source` None is found out. Both are codes of lmcli.text.language."""
+
+    target: str
+    source: str | None = None
+    params: SamplingParams = field(default_factory=SamplingParams)
+    name: ClassVar[str] = "translate"
+
+    def run(self, engine: Engine, text: str) -> Iterator[Event]:
+        """One Chunk for each batch of sentences, in order; joined they have the lines of `text`."""
+        source, notice = source_of(text, self.source)
+        if notice:
+            yield notice
+        if source == self.target:
+            yield Notice(f"the text is {language(source).name} already: it is passed through")
+            yield Chunk(text)
+            yield Done("stop")
+            return
+        yield from self._translate(engine, text, source)
+
+    def _translate(self, engine: Engine, text: str, source: str) -> Iterator[Event]:
+        work = _worker(engine, source, self.target, self.params)
+        laid_out = segments(text, work.room, work.size)
+        total, done, end = sum(segment.translatable for segment in laid_out), 0, Done("stop")
+        for batch in _batches(laid_out, work.batch):
+            todo = [segment.text for segment in batch if segment.translatable]
+            answers, last = yield from work.translate(todo)
+            yield Chunk(joined(batch, answers, language(source).spaced, language(self.target).spaced))
+            end, done = _together(end, last), done + len(todo)
+            yield Progress(done, total, "sentences")
+        yield end
+
+
+def source_of(text: str, told: str | None) -> tuple[str, Notice | None]:
+    """The language of `text`: the one told, else the one identified, else English, with what to say about it."""
+    if told:
+        return told, None
+    found = identify(text)
+    if found:
+        return found, Notice(f"the text is {language(found).name}; --from says otherwise", verbose=True)
+    return "en", Notice("the text is too short to tell its language: taken for English, --from says otherwise", True)
+
+
+def _batches(segments: Sequence[Segment], size: int) -> Iterator[list[Segment]]:
+    """Runs of segments with at most `size` to translate in each."""
+    batch: list[Segment] = []
+    count = 0
+    for segment in segments:
+        if segment.translatable and count == size:
+            yield batch
+            batch, count = [], 0
+        batch.append(segment)
+        count += segment.translatable
+    if batch:
+        yield batch
+
+
+class _Worker(Protocol):
+    """Translates sentences up to `room` tokens, `batch` at a time."""
+
+    room: int
+    batch: int
+
+    def size(self, text: str) -> int:
+        """Tokens of `text`."""
+
+    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
+        """One translation for each sentence, of one line and never empty, and the Done of them all."""
+
+
+def _worker(engine: Engine, source: str, target: str, params: SamplingParams) -> _Worker:
+    if tasks.is_seq2seq(engine):
+        return _Seq2SeqWorker(engine, source, target, params)
+    if tasks.is_causal(engine):
+        return _CausalWorker(engine, source, target, params)
+    raise tasks.refusal(engine, Translate.name)
+
+
+class _Seq2SeqWorker:
+    """Translation by a checkpoint trained for it, many sentences at once."""
+
+    batch = _BATCH
+
+    def __init__(self, engine: Seq2SeqEngine, source: str, target: str, params: SamplingParams) -> None:
+        # A checkpoint that does not tell the two ways of writing Chinese apart knows it as zh.
+        self._source = source if source in engine.languages() else source.partition("-")[0]
+        self._engine, self._target, self._params = engine, target, params
+        self.room, self.size = engine.context_length, engine.count
+
+    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
+        answers: list[str] = []
+        end = Done("stop")
+        for event in self._engine.rewrite(sentences, self._params, self._source, self._target) if sentences else ():
+            if isinstance(event, Chunk):
+                answers.append((yield from _checked(sentences[len(answers)], event.text)))
+            elif isinstance(event, Done):
+                end = event
+                if event.finish_reason == "length":
+                    yield Notice("a translation ended at its longest and may lack its end")
+            else:
+                yield event
+        return answers, end
+
+
+class _CausalWorker:
+    """Translation by prompt, one sentence at a time."""
+
+    batch = 1
+
+    def __init__(self, engine: CausalEngine, source: str, target: str, params: SamplingParams) -> None:
+        self._engine, self._source, self._target, self._params = engine, source, target, params
+        self._instruction = engine.count(self._prompt(""))
+        # A translation has up to three times the tokens of its sentence, and 32 for the shortest.
+        self.room = (engine.context_length - self._instruction - 40) // 4
+        if self.room < 8:
+            raise InputTooLong(
+                f"the context of {engine.checkpoint.name} holds {engine.context_length} tokens, too few to translate",
+                "choose a checkpoint with a longer context",
+            )
+
+    def size(self, text: str) -> int:
+        return self._engine.count(self._prompt(text)) - self._instruction
+
+    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
+        answers: list[str] = []
+        end = Done("stop")
+        for sentence in sentences:
+            longest = 3 * self.size(sentence) + 32
+            params = replace(self._params, max_tokens=min(self._params.max_tokens or longest, longest))
+            result = TaskResult.fold(self._engine.stream(self._prompt(sentence), params))
+            if result.finish_reason == "length":
+                yield Notice(f"the translation ended at its longest and may lack its end: {_short(sentence)}")
+            answers.append((yield from _checked(sentence, result.text)))
+            end = _together(end, Done(result.finish_reason, result.usage))
+        return answers, end
+
+    def _prompt(self, sentence: str) -> Prompt:
+        return prompts.translation(sentence, self._source, self._target, self._engine.checkpoint.instruct)
+
+
+def _together(first: Done, second: Done) -> Done:
+    """The end of both: cut short if either was."""
+    reason = second.finish_reason if first.finish_reason == "stop" else first.finish_reason
+    return Done(reason, first.usage + second.usage)
+
+
+def _checked(sentence: str, answer: str) -> Generator[Event, None, str]:
+    """`answer` on one line and without quotation marks of its own; where nothing came, the sentence."""
+    text = " ".join(answer.split("\n")).replace("\r", " ").strip()
+    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and sentence[0] not in _QUOTES:
+        text = text[1:-1].strip()
+    if not text:
+        yield Notice(f"no translation came, the sentence is passed through: {_short(sentence)}")
+        return sentence
+    return text
+
+
+def _short(sentence: str) -> str:
+    return sentence if len(sentence) <= 60 else sentence[:57] + "…"
