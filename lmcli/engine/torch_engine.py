@@ -34,6 +34,8 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
         decoder = Decoder(config)
     weights = convert(read_weights(checkpoint.path), placement.device, placement.dtype)
     weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
+    # The norms work on the residual stream, in its precision; they are a thousandth of the weights.
+    weights |= {name: weight.float() for name, weight in weights.items() if name.endswith("norm.weight")}
     if config.tie_embeddings:
         weights["lm_head.weight"] = weights.get("embed_tokens.weight", weights.get("lm_head.weight"))
     # Old files carry the rotary frequencies, which follow from the config.

@@ -1,0 +1,49 @@
+"""Writes what follows from the commands themselves: docs/reference.md and the scripts in completions/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from lmcli.cli import root
+
+PROJECT = Path(__file__).parents[1]
+SHELLS = {"bash": "lmcli.bash", "zsh": "_lmcli", "fish": "lmcli.fish"}
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    files = {PROJECT / "docs" / "reference.md": reference()}
+    return files | {PROJECT / "completions" / name: completion(shell) for shell, name in SHELLS.items()}
+
+
+def reference() -> str:
+    """All commands and their options, as `--help` prints them."""
+    opening = "# Reference\n\nEvery command and option, generated from the commands themselves by `make docs`.\n"
+    return opening + "".join(_sections())
+
+
+def completion(shell: str) -> str:
+    """The script a shell sources once; it asks `lmcli` itself for the words, names of checkpoints included."""
+    script_class = get_completion_class(shell)
+    assert script_class is not None
+    return script_class(root, {}, "lmcli", "_LMCLI_COMPLETE").source()
+
+
+def _sections() -> Iterator[str]:
+    context = click.Context(root, info_name="lmcli", max_content_width=100, terminal_width=100)
+    yield f"\n## lmcli\n\n```text\n{root.get_help(context)}\n```\n"
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        assert command is not None
+        child = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+        yield f"\n## lmcli {name}\n\n```text\n{command.get_help(child)}\n```\n"
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(PROJECT))

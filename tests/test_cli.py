@@ -1,0 +1,134 @@
+"""The root command and its error boundary: help, did-you-mean, one line an error, exit codes, quiet ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scripted import ScriptedEngine, invoke
+
+from lmcli import __version__, errors
+
+
+def lmcli(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lmcli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_names_every_command_and_shows_examples_first() -> None:
+    text = lmcli("--help").stdout
+    commands = Path(__file__).parents[1] / "lmcli" / "commands"
+    for file in commands.glob("[a-z]*.py"):
+        assert f"\n  {file.stem} " in text
+    assert "lmcli chat" in text
+
+
+def test_version() -> None:
+    assert lmcli("--version").stdout == f"lmcli {__version__}\n"
+
+
+def test_an_unknown_command_is_met_with_the_one_that_was_meant() -> None:
+    result = invoke("sumarize")
+    assert result.code == 2
+    assert "did you mean 'lmcli summarize'?" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_usage_error_is_one_line_and_the_way_out() -> None:
+    result = invoke("generate", "--temperature", "hot", "Hello")
+    assert result.code == 2
+    assert result.stderr.startswith("lmcli: ")
+    assert "--temperature" in result.stderr
+    assert "lmcli generate --help" in result.stderr
+    assert len(result.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("flag", ["--json", "--jsonl"])
+def test_under_json_an_error_is_an_object(flag: str) -> None:
+    result = invoke("summarize", flag, "no-such-file.txt", engine=ScriptedEngine())
+    error = json.loads(result.stdout)["error"]
+    assert set(error) == {"message", "hint", "exit_code"}
+    assert error["exit_code"] == result.code == 5
+    assert "no-such-file.txt" in error["message"]
+
+
+def test_the_error_classes_have_the_documented_exit_codes() -> None:
+    codes = {name: getattr(errors, name).exit_code for name in dir(errors) if name.endswith(("Error", "Memory"))}
+    assert codes == {
+        "LmcliError": 1, "UsageError": 2, "CheckpointError": 3, "NetworkError": 4, "InputError": 5, "OutOfMemory": 6,
+    }  # fmt: skip
+
+
+def test_a_bug_of_ours_keeps_its_traceback() -> None:
+    def broken(prompt: str) -> str:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        invoke("generate", "Hello", engine=ScriptedEngine([broken]))
+
+
+def test_ctrl_c_in_a_script_exits_130() -> None:
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    assert invoke("generate", "Hello", engine=ScriptedEngine([interrupted])).code == 130
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from scripted import ScriptedEngine
+from lmcli.cli import main
+from lmcli import engine
+import itertools, time
+from lmcli.types import Chunk
+class Endless(ScriptedEngine):
+    def stream(self, prompt, params):
+        for i in itertools.count():
+            time.sleep(0.002)
+            yield Chunk("line %d\\n" % i)
+engine.load = lambda *a, **o: Endless()
+sys.argv = ["lmcli", "generate", "-m", {folder!r}, "Count."]
+main()
+"""
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> subprocess.Popen[bytes]:
+    import scripted
+
+    folder = scripted.folder_checkpoint(tmp_path / "scripted")
+    program = ENDLESS.format(tests=str(Path(__file__).parent), folder=str(folder))
+    variables = os.environ | {"LMCLI_CACHE": str(tmp_path), "HF_HUB_CACHE": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables
+    )
+
+
+def test_a_reader_that_has_enough_ends_the_answer_quietly(endless: subprocess.Popen[bytes]) -> None:
+    assert endless.stdout is not None
+    assert endless.stderr is not None
+    assert endless.stdout.readline() == b"line 0\n"
+    endless.stdout.close()  # As `| head -1` does.
+    assert endless.wait(timeout=30) == 0
+    assert endless.stderr.read() == b""
+    endless.stderr.close()
+
+
+def test_an_interrupted_process_exits_130_with_what_came_and_no_traceback(endless: subprocess.Popen[bytes]) -> None:
+    assert endless.stdout is not None
+    assert endless.stderr is not None
+    assert endless.stdout.readline() == b"line 0\n"
+    time.sleep(0.1)
+    endless.send_signal(signal.SIGINT)
+    rest, errors_shown = endless.communicate(timeout=30)
+    assert endless.returncode == 130
+    assert rest.startswith(b"line 1\n")
+    assert b"Traceback" not in errors_shown
