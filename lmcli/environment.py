@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -32,4 +33,6 @@ class Environment:
             if reconfigure:
                 # A Windows pipe defaults to a legacy code page that cannot hold 中文.
                 reconfigure(encoding="utf-8", errors="replace")
-        return Environment(sys.stdin.buffer, sys.stdout, sys.stderr, os.environ, load)
+        # A daemon may have been started without standard input.
+        stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
+        return Environment(stdin, sys.stdout, sys.stderr, os.environ, load)
