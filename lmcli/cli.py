@@ -26,6 +26,10 @@ Examples:
 """
 
 
+class ClosedPipe(Exception):
+    """A BrokenPipeError under a name click does not know: it would end the process with 1."""
+
+
 class Commands(click.Group):
     """Every file of `lmcli/commands` whose name does not begin with `_` is a command; only the one asked for is
     imported."""
@@ -39,6 +43,12 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f"lmcli.commands.{name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ClosedPipe from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -84,7 +94,7 @@ def run(arguments: Sequence[str], environment: Environment) -> int:
     except (KeyboardInterrupt, click.Abort):
         environment.stderr.write("\n")
         return 130
-    except BrokenPipeError:
+    except (BrokenPipeError, ClosedPipe):
         # The reader (`| head -1`) has what it wants. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

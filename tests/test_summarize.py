@@ -1,0 +1,223 @@
+"""lmcli summarize: every sentence is read once, whatever the context holds, and the answer alone is on stdout."""
+
+import json
+import re
+
+import pytest
+from scripted import ScriptedEngine, checkpoint, invoke
+
+from lmcli.errors import InputTooLong
+from lmcli.tasks.summarize import Summarize
+from lmcli.types import Chunk, Done, Notice, Progress, SamplingParams, TaskResult
+
+SENTENCES = [f"Fact {n} says that item{n} costs {n}.5 pounds in town." for n in range(400)]
+BOOK = "".join(sentence + ("\n\n" if n % 7 == 6 else " ") for n, sentence in enumerate(SENTENCES))
+
+
+def facts(prompt: str) -> list[str]:
+    return re.findall(r"item\d+ costs", prompt)
+
+
+def brief(prompt: str) -> str:
+    """A model that keeps its word: three words a part, five at the end."""
+    return "a part's summary." if facts(prompt) else "the summary of it all."
+
+
+def notices(events) -> list[Notice]:
+    return [event for event in events if isinstance(event, Notice)]
+
+
+def test_a_text_that_fits_is_summarized_at_once():
+    engine = ScriptedEngine(["It is short."])
+    events = list(Summarize().run(engine, "One fact. Another fact."))
+    assert TaskResult.fold(events).text == "It is short."
+    assert len(engine.prompts) == 1
+    assert "One fact. Another fact." in engine.prompts[0]
+
+
+@pytest.mark.parametrize("context", [256, 600, 2048])
+def test_every_sentence_of_a_long_text_is_read_exactly_once(context):
+    engine = ScriptedEngine([brief], context_length=context)
+    list(Summarize("short").run(engine, BOOK))
+    read = [fact for prompt in engine.prompts for fact in facts(prompt)]
+    assert read == [facts(sentence)[0] for sentence in SENTENCES]
+
+
+def test_sentences_are_not_torn_between_parts():
+    engine = ScriptedEngine([brief], context_length=300)
+    list(Summarize("short").run(engine, BOOK))
+    assert all(any(sentence in prompt for prompt in engine.prompts) for sentence in SENTENCES)
+
+
+def test_only_the_last_summary_is_shown():
+    engine = ScriptedEngine([brief], context_length=600)
+    events = list(Summarize().run(engine, BOOK))
+    assert "".join(event.text for event in events if isinstance(event, Chunk)) == "the summary of it all."
+    assert sum(isinstance(event, Done) for event in events) == 1
+    assert isinstance(events[-1], Done)
+
+
+def test_progress_counts_the_parts_and_a_verbose_notice_tells_them():
+    engine = ScriptedEngine([brief], context_length=600)
+    events = list(Summarize().run(engine, BOOK))
+    progress = [event for event in events if isinstance(event, Progress)]
+    parts = len(engine.prompts) - 1
+    assert [(event.done, event.total) for event in progress] == [(n + 1, parts) for n in range(parts)]
+    told = notices(events)
+    assert f"{parts} parts" in told[0].text
+    assert told[0].verbose
+
+
+def test_usage_is_the_sum_of_all_parts():
+    engine = ScriptedEngine([brief], context_length=600)
+    usage = TaskResult.fold(Summarize().run(engine, BOOK)).usage
+    assert usage.prompt_tokens == sum(map(engine.count, engine.prompts))
+    assert usage.completion_tokens == 3 * (len(engine.prompts) - 1) + 5
+
+
+def test_summaries_that_are_still_too_long_are_summarized_again():
+    def quarter(prompt: str) -> str:
+        words = re.findall(r"item\d+", prompt)
+        return " ".join(words[: max(1, len(words) // 4)]) + "."
+
+    engine = ScriptedEngine([quarter], context_length=256)
+    events = list(Summarize("short").run(engine, "\n\n".join(f"item{n}." for n in range(3000))))
+    levels = [event for event in notices(events) if "parts" in event.text]
+    assert len(levels) > 1
+    assert isinstance(events[-1], Done)
+
+
+def test_a_model_that_repeats_the_text_ends_in_an_error_not_a_loop():
+    engine = ScriptedEngine([lambda prompt: prompt], context_length=256)
+    with pytest.raises(InputTooLong) as caught:
+        list(Summarize().run(engine, BOOK))
+    assert caught.value.hint
+
+
+def test_a_model_that_says_nothing_of_the_parts_ends_in_an_error():
+    with pytest.raises(InputTooLong):
+        list(Summarize().run(ScriptedEngine([""], context_length=256), BOOK))
+
+
+def test_a_context_too_small_for_the_instruction_is_refused():
+    engine = ScriptedEngine(context_length=40)
+    with pytest.raises(InputTooLong):
+        list(Summarize().run(engine, BOOK))
+    assert engine.prompts == []
+
+
+def test_no_prompt_and_answer_together_exceed_the_context():
+    engine = ScriptedEngine([brief], context_length=300)
+    list(Summarize("long").run(engine, BOOK))
+    for prompt, params in zip(engine.prompts, engine.params, strict=True):
+        assert engine.count(prompt) + params.max_tokens <= 300
+
+
+@pytest.mark.parametrize(("length", "words"), [("short", "30 words"), ("medium", "80 words"), ("long", "200 words")])
+def test_the_length_is_said_in_the_prompt(length, words):
+    engine = ScriptedEngine()
+    invoke("summarize", "--length", length, engine=engine, stdin=b"The mayor opened the new bridge on Monday.")
+    assert words in engine.prompts[0]
+
+
+def test_words_and_bullets_are_said_in_the_prompt():
+    engine = ScriptedEngine()
+    text = b"The mayor opened the new bridge on Monday."
+    invoke("summarize", "--words", "45", "--format", "bullets", engine=engine, stdin=text)
+    assert "bullet points" in engine.prompts[0]
+    invoke("summarize", "--words", "45", engine=engine, stdin=text)
+    assert "45 words" in engine.prompts[1]
+
+
+def test_a_chinese_text_is_asked_for_in_chinese_and_in_characters():
+    engine = ScriptedEngine()
+    invoke("summarize", "--length", "short", engine=engine, stdin="市长星期一为新桥揭幕。".encode())
+    assert "50个字" in engine.prompts[0]
+    assert "用中文" in engine.prompts[0]
+
+
+def test_the_language_of_the_text_is_the_language_asked_for():
+    engine = ScriptedEngine()
+    text = "Der Bürgermeister hat am Montag die neue Brücke eröffnet, und viele Menschen kamen."
+    invoke("summarize", engine=engine, stdin=text.encode())
+    assert "in German" in engine.prompts[0]
+
+
+def test_a_base_checkpoint_continues_and_says_so_only_when_asked():
+    engine = ScriptedEngine(["It opened."], checkpoint=checkpoint(instruct=False))
+    result = invoke("summarize", engine=engine, stdin=b"The bridge opened.")
+    assert engine.prompts[0] == "The bridge opened.\n\nSummary:"
+    assert (result.stdout, result.stderr) == ("It opened.\n", "")
+    assert "base checkpoint" in invoke("summarize", "-v", engine=engine, stdin=b"The bridge opened.").stderr
+
+
+def test_an_encoder_decoder_gets_the_text_itself_and_its_parts_in_a_batch():
+    engine = ScriptedEngine([brief], context_length=200, checkpoint=checkpoint("seq2seq"))
+    result = TaskResult.fold(Summarize().run(engine, BOOK))
+    assert result.text == "the summary of it all."
+    assert "".join(engine.batches[0]) == BOOK
+    assert len(engine.batches) == 2
+
+
+def test_a_classifier_cannot_summarize():
+    result = invoke("summarize", engine=ScriptedEngine(checkpoint=checkpoint("classifier")), stdin=b"A text.")
+    assert result.code == 3
+    assert "classifier" in result.stderr
+
+
+def test_a_summary_that_was_ended_says_so():
+    class Cut(ScriptedEngine):
+        def stream(self, prompt, params):
+            yield Chunk("It is")
+            yield Done("length")
+
+    events = list(Summarize(params=SamplingParams(max_tokens=2)).run(Cut(), "A long story."))
+    assert any("--max-tokens" in notice.text for notice in notices(events))
+    assert isinstance(events[-1], Done)
+
+
+def test_several_files_have_a_heading_each(tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"The story of {name}.")
+    names = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    result = invoke("summarize", *names, engine=ScriptedEngine(["first", "second"]))
+    assert result.stdout == f"==> {names[0]} <==\nfirst\n\n==> {names[1]} <==\nsecond\n"
+
+
+def test_json_names_the_file_and_jsonl_has_a_line_each(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("The story.")
+    record = json.loads(invoke("summarize", "--json", str(path), engine=ScriptedEngine(["short"])).stdout)
+    assert (record["file"], record["text"], record["task"]) == (str(path), "short", "summarize")
+    lines = invoke("summarize", "--jsonl", str(path), "-", engine=ScriptedEngine(["x"]), stdin=b"b").stdout
+    records = [json.loads(line) for line in lines.splitlines()]
+    assert [record.get("file") for record in records] == [str(path), None]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"a\0b", "binary"), (b"\xff\xfe\xfa bad", "UTF-16"), (b"caf\xe9 au lait", "offset 3"), (b"", "empty")],
+)
+def test_what_cannot_be_read_costs_no_load_and_one_line(tmp_path, data, said):
+    path = tmp_path / "input.txt"
+    path.write_bytes(data)
+    result = invoke("summarize", str(path), engine=None)  # An engine that was opened would be missed.
+    assert result.code == 5
+    assert said in result.stderr
+    assert "input.txt" in result.stderr.splitlines()[0]
+    assert result.stdout == ""
+
+
+def test_an_unreadable_file_is_an_error_object_in_json(tmp_path):
+    result = invoke("summarize", "--json", str(tmp_path / "absent.txt"))
+    assert json.loads(result.stdout)["error"]["exit_code"] == 5
+    assert result.stderr == ""
+
+
+def test_gb18030_is_read_and_said(tmp_path):
+    path = tmp_path / "news.txt"
+    path.write_bytes("市长说新的大桥是在星期一开的，很多人都来了。".encode("gb18030"))
+    engine = ScriptedEngine()
+    result = invoke("summarize", str(path), engine=engine)
+    assert "新的大桥" in engine.prompts[0]
+    assert "GB18030" in result.stderr

@@ -1,0 +1,230 @@
+"""lmcli translate: every sentence is translated once, and what stands around it comes through as it was."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import ScriptedEngine, checkpoint, invoke
+
+from lmcli.errors import InputTooLong
+from lmcli.tasks.translate import Translate
+from lmcli.text.layout import segments
+from lmcli.types import Chunk, Done, Notice, Progress, TaskResult
+
+
+def marked(sentence: str) -> str:
+    return f"<{sentence}>"
+
+
+def translator(**options) -> ScriptedEngine:
+    return ScriptedEngine([marked], checkpoint=checkpoint("seq2seq"), **options)
+
+
+def translate(text: str, engine: ScriptedEngine, target: str = "de", source: str | None = "en") -> str:
+    return TaskResult.fold(Translate(target, source).run(engine, text)).text
+
+
+def source_sentence(prompt: str) -> str:
+    """The sentence a translation prompt asks for."""
+    return re.search(r"English: (.*)\n\w+:$", prompt, re.S)[1]
+
+
+@given(st.text(max_size=80), st.integers(1, 40))
+def test_a_laid_out_text_joins_to_itself(text, limit):
+    pieces = segments(text, limit, len)
+    assert "".join(piece.text + piece.gap for piece in pieces) == text
+    assert all(len(piece.text) <= limit for piece in pieces if piece.translatable)
+
+
+def test_lines_blank_lines_and_indents_come_through():
+    text = "\n\nTitle\n\n  First one. Second one.  \n\t\n- an item\n\n\nThe end."
+    expected = "\n\n<Title>\n\n  <First one.> <Second one.>  \n\t\n<- an item>\n\n\n<The end.>"
+    assert translate(text, translator()) == expected
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_line_endings_come_through(ending):
+    text = f"One.{ending}{ending}Two. Three.{ending}"
+    assert translate(text, translator()) == f"<One.>{ending}{ending}<Two.> <Three.>{ending}"
+
+
+def test_line_endings_come_through_the_whole_program(tmp_path):
+    path = tmp_path / "dos.txt"
+    path.write_bytes(b"One is here.\r\n\r\nTwo is there.\r\n")
+    result = invoke("translate", "--to", "de", str(path), engine=translator())
+    assert result.stdout == "<One is here.>\r\n\r\n<Two is there.>\r\n"
+
+
+def test_every_sentence_of_a_long_text_is_translated_once_in_order():
+    sentences = [f"Sentence {n} is here." for n in range(500)]
+    engine = translator()
+    text = "".join(sentence + ("\n" if n % 3 else " ") for n, sentence in enumerate(sentences))
+    answer = translate(text, engine)
+    assert [sentence for batch in engine.batches for sentence in batch] == sentences
+    assert answer == re.sub(r"(Sentence \d+ is here\.)", r"<\1>", text)
+
+
+def test_sentences_are_worked_in_batches_and_shown_as_each_is_done():
+    engine = translator()
+    events = list(Translate("de", "en").run(engine, "".join(f"Line {n} here.\n" for n in range(150))))
+    assert [len(batch) for batch in engine.batches] == [64, 64, 22]
+    assert sum(isinstance(event, Chunk) for event in events) == 3
+    progress = [(event.done, event.total) for event in events if isinstance(event, Progress)]
+    assert progress == [(64, 150), (128, 150), (150, 150)]
+    assert sum(isinstance(event, Done) for event in events) == 1
+    assert isinstance(events[-1], Done)
+
+
+def test_a_sentence_longer_than_the_context_is_translated_in_pieces():
+    words = [f"word{n}" for n in range(100)]
+    engine = translator(context_length=12)
+    answer = translate(" ".join(words) + ".", engine)
+    assert all(engine.count(sentence) <= 12 for batch in engine.batches for sentence in batch)
+    assert re.findall(r"word\d+", answer) == words
+
+
+@pytest.mark.parametrize("line", ["---", "42", "https://example.org/a?b=c", "1.5 %", "***", "me@example.org", "😀"])
+def test_a_line_without_words_is_not_translated(line):
+    engine = translator()
+    assert translate(f"Look here.\n{line}\nAnd there.", engine) == f"<Look here.>\n{line}\n<And there.>"
+    assert engine.batches == [["Look here.", "And there."]]
+
+
+def test_a_text_with_nothing_to_translate_passes_through():
+    engine = translator()
+    assert translate("1\n2\n", engine) == "1\n2\n"
+    assert engine.batches == []
+
+
+def test_spaces_between_sentences_follow_the_target_language():
+    assert translate("你好。再见。\n早。", translator(), "en", "zh") == "<你好。> <再见。>\n<早。>"
+    assert translate("Hello you. Good bye.  \nSo.", translator(), "zh") == "<Hello you.><Good bye.>  \n<So.>"
+
+
+def test_a_sentence_that_comes_back_empty_is_kept_and_told():
+    engine = ScriptedEngine(["", "Zwei."], checkpoint=checkpoint("seq2seq"))
+    events = list(Translate("de", "en").run(engine, "One is lost.\nTwo is not.\n"))
+    assert TaskResult.fold(events).text == "One is lost.\nZwei.\n"
+    told = [event for event in events if isinstance(event, Notice)]
+    assert "One is lost." in told[0].text
+    assert not told[0].verbose
+
+
+def test_an_answer_cannot_break_the_lines():
+    engine = ScriptedEngine(['\n"Eins.\nZwei."\n\n'], checkpoint=checkpoint("seq2seq"))
+    assert translate("One. Two is more\nNext", engine).count("\n") == 1
+
+
+def test_quotation_marks_of_the_text_stay_and_those_of_the_model_go():
+    engine = ScriptedEngine(["“Hallo.”"], checkpoint=checkpoint("seq2seq"))
+    assert translate("Hello.", engine) == "Hallo."
+    assert translate("“Hello.”", engine) == "“Hallo.”"
+
+
+def test_a_language_model_is_asked_sentence_by_sentence():
+    engine = ScriptedEngine([lambda prompt: marked(source_sentence(prompt))])
+    text = "One is here. Two is there.\n\nThree.\n"
+    assert translate(text, engine) == "<One is here.> <Two is there.>\n\n<Three.>\n"
+    assert len(engine.prompts) == 3
+    assert all("German" in prompt for prompt in engine.prompts)
+    assert all(params.temperature == 0 for params in engine.params)
+    assert engine.params[0].max_tokens == 3 * 3 + 32
+
+
+def test_a_language_model_never_gets_more_than_its_context_holds():
+    words = [f"word{n}" for n in range(200)]
+    engine = ScriptedEngine([lambda prompt: source_sentence(prompt)], context_length=100)
+    answer = translate(" ".join(words) + ".", engine)
+    assert re.findall(r"word\d+", answer) == words
+    for prompt, params in zip(engine.prompts, engine.params, strict=True):
+        assert engine.count(prompt) + params.max_tokens <= 100
+
+
+def test_a_context_too_small_to_translate_in_is_refused():
+    with pytest.raises(InputTooLong):
+        translate("One.", ScriptedEngine(context_length=50))
+
+
+def test_a_translation_that_was_ended_says_so():
+    class Cut(ScriptedEngine):
+        def stream(self, prompt, params):
+            yield Chunk("Eins")
+            yield Done("length")
+
+    events = list(Translate("de", "en").run(Cut(), "One is here."))
+    assert any(isinstance(event, Notice) and "One is here." in event.text for event in events)
+    assert events[-1] == Done("length", events[-1].usage)
+
+
+def test_usage_is_the_sum_of_all_sentences():
+    engine = ScriptedEngine(["eins zwei"])
+    result = TaskResult.fold(Translate("de", "en").run(engine, "One is here.\nTwo is there.\n"))
+    assert result.usage.completion_tokens == 4
+    assert result.usage.prompt_tokens == sum(map(engine.count, engine.prompts))
+
+
+def test_the_source_is_identified_and_told_to_the_engine():
+    seen = []
+
+    class Pair(ScriptedEngine):
+        def rewrite(self, texts, params, source=None, target=None):
+            seen.append((source, target))
+            return super().rewrite(texts, params, source, target)
+
+    for text in ("今天的天气很好。", "Das Wetter ist heute sehr schön.", "Hello"):
+        invoke("translate", "--to", "fr", engine=Pair(checkpoint=checkpoint("seq2seq")), stdin=text.encode())
+    assert seen == [("zh", "fr"), ("de", "fr"), ("en", "fr")]
+
+
+def test_traditional_chinese_is_told_only_to_a_checkpoint_that_knows_it():
+    seen = []
+
+    class Pair(ScriptedEngine):
+        def rewrite(self, texts, params, source=None, target=None):
+            seen.append(source)
+            return super().rewrite(texts, params, source, target)
+
+    for known in (("en",), ("en", "zh-Hant")):
+        engine = Pair(checkpoint=checkpoint("seq2seq"), target_languages=known)
+        translate("這個檔案說明來源。", engine, "en", None)
+    assert seen == ["zh", "zh-Hant"]
+
+
+def test_an_assumed_language_is_told_under_v_alone():
+    assert invoke("translate", "--to", "de", engine=translator(), stdin=b"Hello").stderr == ""
+    assert "--from" in invoke("translate", "--to", "de", "-v", engine=translator(), stdin=b"Hello").stderr
+
+
+def test_a_text_in_the_target_language_passes_through():
+    engine = translator()
+    result = invoke("translate", "--to", "English", "--from", "en", engine=engine, stdin=b"Hello.\r\n")
+    assert (result.code, result.stdout) == (0, "Hello.\r\n")
+    assert "English already" in result.stderr
+    assert engine.batches == []
+
+
+def test_an_unknown_language_is_a_usage_error_with_the_nearest():
+    result = invoke("translate", "--to", "germen", stdin=b"Hello.")
+    assert result.code == 2
+    assert "did you mean 'de' (German)?" in result.stderr
+
+
+def test_the_target_is_asked_for():
+    result = invoke("translate", stdin=b"Hello.")
+    assert result.code == 2
+    assert "--to" in result.stderr
+
+
+def test_json_holds_the_exact_text():
+    result = invoke("translate", "--to", "de", "--json", engine=translator(), stdin=b" One is here.\r\n\r\n")
+    record = json.loads(result.stdout)
+    assert record["task"] == "translate"
+    assert record["text"] == " <One is here.>\r\n\r\n"
+
+
+def test_a_missing_file_is_one_line_before_anything_is_loaded():
+    result = invoke("translate", "--to", "de", "/nowhere/absent.txt", engine=None)
+    assert result.code == 5
+    assert result.stderr.startswith("lmcli: /nowhere/absent.txt does not exist\n")
