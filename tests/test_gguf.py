@@ -203,6 +203,7 @@ def test_a_sentencepiece_vocabulary_merges_by_score_and_falls_back_to_bytes(tmp_
     writer.close()
     built: Tokenizer = tokenizer.tokenizer(file.read(tmp_path / "m.gguf"))
     assert built.encode("hello").tokens == ["<s>", "\u2581hell", "o"]
+    assert built.encode(" hello", add_special_tokens=False).tokens == ["\u2581", "\u2581hell", "o"]
     assert built.encode("é", add_special_tokens=False).tokens == ["\u2581", "<0xC3>", "<0xA9>"]
     assert built.decode(built.encode("hello é", add_special_tokens=False).ids) == "hello é"
 

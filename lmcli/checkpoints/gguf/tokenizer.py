@@ -27,7 +27,7 @@ _QWEN35 = (
 )
 # tokenizer.ggml.pre: (the patterns, applied one after the other; does a whole token beat its merges?)
 _PRE: dict[str, tuple[tuple[str, ...], bool]] = {
-    "default": ((_GPT2,), False),
+    "default": ((r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"), False),
     "gpt-2": ((_GPT2,), False),
     "smollm": ((r"\p{N}", _GPT2), False),
     "llama-bpe": ((_LLAMA3,), True),
@@ -113,8 +113,9 @@ def _sentencepiece(gguf: GGUF, tokens: list[str]) -> Tokenizer:
     merges = _merges(tokens, gguf.get("tokenizer.ggml.scores", [0.0] * len(tokens)), vocabulary)
     built = Tokenizer(models.BPE(vocabulary, merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True))
     prefix = bool(gguf.get("tokenizer.ggml.add_space_prefix", True))
-    # Metaspace with "first", unlike a Prepend normalizer, leaves what follows a special token as it is.
-    built.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, "first" if prefix else "never", split=False)
+    # A space goes before the text and, as in llama.cpp, before what follows a special token.
+    spaces = [normalizers.Prepend(_SPACE)] if prefix else []
+    built.normalizer = normalizers.Sequence([*spaces, normalizers.Replace(" ", _SPACE)])
     steps: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     built.decoder = decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if prefix else steps)
     return built
