@@ -6,8 +6,8 @@ The hub's layout is read with the standard library alone, so that finding a chec
 
 from __future__ import annotations
 
-import hashlib
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def converted(file: Path, settings: Settings) -> Path:
     """Where the conversion of a GGUF file lies; a file that has changed gets another place."""
     stat = file.stat()
     key = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return settings.cache_dir / "checkpoints" / f"{file.stem}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    return settings.cache_dir / "checkpoints" / f"{file.stem}-{zlib.crc32(key.encode()):08x}"
 
 
 def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
