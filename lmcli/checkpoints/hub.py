@@ -9,7 +9,6 @@ for.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import time
@@ -43,8 +42,9 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers, logging  # type: ignore[attr-defined]
 
 from lmcli import __version__
+from lmcli.checkpoints.transfer import bar_class, disk_full, refuse_full_disk, verify, write_reference
 from lmcli.errors import CheckpointError, CheckpointNotFound, LmcliError, NetworkError, UsageError
-from lmcli.types import Event, Notice, Progress
+from lmcli.types import Event, Notice
 
 # Reaching the hub takes far less; an answer may take its time behind a proxy or a mirror.
 _TIMEOUT = httpx2.Timeout(20, connect=4)
@@ -95,18 +95,18 @@ def fetch(
     repo = hub_dir / repo_folder_name(repo_id=listing.repo_id, repo_type="model")
     snapshot = repo / "snapshots" / listing.commit
     missing = [name for name in names if not (snapshot / name).exists()]
-    _refuse_full_disk(hub_dir, sum(listing.files[name] for name in missing))
-    meter = _meter(sum(listing.files[name] for name in missing), report)
+    refuse_full_disk(hub_dir, sum(listing.files[name] for name in missing))
+    bar = bar_class(sum(listing.files[name] for name in missing), report)
     with _explained(listing.repo_id, revision):
         for name in missing:
             if listing.files[name] >= _LARGE:
-                _patiently(lambda name=name: _resume(listing, name, repo, meter), report)  # type: ignore[misc]
+                _patiently(lambda name=name: _resume(listing, name, repo, bar), report)  # type: ignore[misc]
             # What `_resume` has laid in its place is only linked here.
             hf_hub_download(
-                listing.repo_id, name, revision=listing.commit, cache_dir=hub_dir, tqdm_class=meter,
+                listing.repo_id, name, revision=listing.commit, cache_dir=hub_dir, tqdm_class=bar,
                 library_name="lmcli", library_version=__version__,
             )  # fmt: skip
-    _write_reference(repo, revision or "main", listing.commit)
+    write_reference(repo, revision or "main", listing.commit)
     return snapshot
 
 
@@ -140,7 +140,7 @@ def delete(hub_dir: Path, repo_id: str, revision: str | None) -> int:
     return freed
 
 
-def _resume(listing: Listing, name: str, repo: Path, meter: type) -> None:
+def _resume(listing: Listing, name: str, repo: Path, bar: type) -> None:
     """Fetch a large file into the cache's `blobs`, going on from what an earlier run left."""
     url = hf_hub_url(listing.repo_id, name, revision=listing.commit)
     headers = build_hf_headers(library_name="lmcli", library_version=__version__)
@@ -163,64 +163,10 @@ def _resume(listing: Listing, name: str, repo: Path, meter: type) -> None:
                 here = file.truncate(file.seek(0))
             http_get(
                 metadata.location, file, resume_size=here, headers=headers, expected_size=metadata.size,
-                displayed_filename=name, tqdm_class=meter,
+                displayed_filename=name, tqdm_class=bar,
             )  # fmt: skip
-        _verify(part, name, metadata.etag)
+        verify(part, name, metadata.etag)
         part.replace(blob)
-
-
-def _verify(part: Path, name: str, etag: str) -> None:
-    """The etag of a large file is its sha256: a byte wrong anywhere means to begin again."""
-    if len(etag) != 64:
-        return
-    digest = hashlib.sha256()
-    with part.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != etag:
-        part.unlink()
-        raise NetworkError(f"{name} arrived damaged and was thrown away", "run the command again")
-
-
-def _write_reference(repo: Path, revision: str, commit: str) -> None:
-    """Say which commit a branch or tag is at, as the library does after a download by its name."""
-    if revision == commit:
-        return
-    file = repo / "refs" / revision
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    part.write_text(commit, encoding="utf-8")
-    part.replace(file)
-
-
-def _meter(total: int, report: Callable[[Event], None]) -> type:
-    """A class with tqdm's face: every bar of the library moves the one progress over all bytes."""
-    state = {"done": 0, "told": 0.0}
-
-    def advance(count: float | None) -> None:
-        state["done"] += count or 0
-        now = time.monotonic()
-        if now - state["told"] > 0.1 or state["done"] >= total:
-            state["told"] = now
-            report(Progress(min(int(state["done"]), total), total, "bytes"))
-
-    class Bar:
-        def __init__(self, *_args: Any, initial: int = 0, **_options: Any) -> None:
-            advance(initial)
-
-        def update(self, count: float | None = 1) -> None:
-            advance(count)
-
-        def __enter__(self) -> Bar:
-            return self
-
-        def __exit__(self, *_error: object) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
-
-    return Bar
 
 
 def _patiently(call: Callable[[], Any], report: Callable[[Event], None]) -> Any:
@@ -241,19 +187,6 @@ def _patiently(call: Callable[[], Any], report: Callable[[Event], None]) -> Any:
     raise AssertionError("unreachable")
 
 
-def _refuse_full_disk(hub_dir: Path, needed: int) -> None:
-    folder = next((parent for parent in (hub_dir, *hub_dir.parents) if parent.exists()), hub_dir)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise _disk_full(hub_dir, f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
-
-
-def _disk_full(hub_dir: Path | str, how: str) -> LmcliError:
-    return LmcliError(
-        f"the disk of {hub_dir} is full: {how}", "free some space (lmcli list, lmcli rm) or set HF_HUB_CACHE"
-    )
-
-
 @contextmanager
 def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
     """Turn the library's errors into lmcli's."""
@@ -267,7 +200,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
         raise UsageError(f"'{repo_id}' is not the form of a hub id", "give ORG/NAME") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full("the hub's cache", "a download did not fit") from error
+            raise disk_full("the hub's cache", "a download did not fit") from error
         if error.errno is not None:
             raise LmcliError(f"cannot write to the hub's cache: {error}", "check its permissions") from error
         raise NetworkError(f"the download of {repo_id} broke off", "run the command again; it goes on") from error

