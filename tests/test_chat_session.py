@@ -57,7 +57,7 @@ def test_an_interrupted_answer_keeps_what_came() -> None:
         session(), Interrupted(events=(Chunk("Once "), Chunk("upon"))), "tell", lambda event: None
     )
     assert contents(step.session.conversation) == ["tell", "Once upon"]
-    assert step.say == "(interrupted)"
+    assert step.interrupted
 
 
 @pytest.mark.parametrize("events", [(), (Reasoning("hm"),)])

@@ -453,6 +453,21 @@ def test_lines_pasted_during_an_answer_are_one_message(start: Callable[..., Chat
     assert chat.prompts[1][-1] == ["user", "a\nb"]
 
 
+def test_ctrl_c_is_heard_behind_a_paste_longer_than_the_terminal_holds(start: Callable[..., Chat]) -> None:
+    chat = start("One HOLD two.", "Three.")
+    chat.asks()
+    chat.say("Count")
+    chat.sees("One")
+    for _ in range(40):
+        chat.type("a line that is pasted by mistake\n" * 10)
+    chat.type(CTRL_C)
+    chat.sees("(interrupted)")
+    chat.asks()
+    chat.say("Go on")
+    chat.sees("Three.")
+    assert len(chat.prompts) == 2
+
+
 def test_a_dumb_terminal_gets_plain_lines(start: Callable[..., Chat]) -> None:
     chat = start("HOLD never", "Good.", variables={"TERM": "dumb"})
     chat.asks()

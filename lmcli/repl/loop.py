@@ -74,14 +74,17 @@ class Chat:
                 self.screen.wait("…")
                 after = take_turn(session, self.loading.wait(), question, self.screen.draw, step.retry)
         except KeyboardInterrupt:
-            after = Step(replace(step.session, unanswered=question), say="(interrupted)")
+            after = Step(replace(step.session, unanswered=question), interrupted=True)
+        if after.interrupted:
+            self.screen.typeahead.drop()
+            self.screen.say("(interrupted)")
         if after.say:
             self.screen.say(after.say)
         last = after.session.last
         if last is not None and last is not step.session.last and last.finish_reason != "interrupted":
             self.report(Notice(statistics(last), verbose=True))
         self.screen.blank()
-        return replace(after, say="")
+        return replace(after, say="", interrupted=False)
 
     def _loaded(self, session: Session) -> Session:
         """The session with its engine, for which it waits where it must."""

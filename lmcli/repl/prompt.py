@@ -15,7 +15,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.history import FileHistory
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.defaults import create_output
@@ -57,10 +59,18 @@ class Prompt:
 
     def read(self, draft: str) -> str:
         self._interrupts = 0
+        self._type(self._screen.typeahead.take())
         try:
             return self._session.prompt(default=draft)
         except EOFError:
             raise Left(0) from None
+
+    def _type(self, text: str) -> None:
+        """Have the prompt begin with these keys."""
+        pressed: list[KeyPress] = []
+        parser = Vt100Parser(pressed.append)
+        parser.feed_and_flush(text)
+        store_typeahead(self._session.app.input, pressed)
 
     def _before_render(self, app: Application[str]) -> None:
         if self._loading.ended:

@@ -8,12 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, TextIO
 
+from lmcli.repl.typeahead import Typeahead
 from lmcli.types import Chunk, Event, Notice, Reasoning
-
-try:
-    import termios
-except ImportError:  # Windows
-    termios = None  # type: ignore[assignment]
 
 # C0 and C1 controls but tab and newline. Dropping each by itself leaves nothing to join over two chunks.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -27,7 +23,8 @@ class Screen:
     ) -> None:
         self.dumb = variables.get("TERM") == "dumb"
         self.color = color and not self.dumb and not variables.get("NO_COLOR")
-        self._stdin, self._stdout = stdin, stdout
+        self.typeahead = Typeahead(stdin)
+        self._stdout = stdout
         self._line_open = False  # The cursor stands behind text, not at the beginning of a line.
         self._waiting = self._thinking = self._answering = False
 
@@ -36,7 +33,7 @@ class Screen:
         """An answer is drawn here; afterwards its line is ended."""
         self._thinking = self._answering = False
         try:
-            with _hushed(self._stdin):
+            with self.typeahead.collect(read=not self.dumb):
                 self._bracket_pastes(True)
                 yield
         finally:
@@ -118,22 +115,3 @@ class Screen:
         self._stdout.write(f"\x1b[2m{text}\x1b[22m" if dim and self.color else text)
         self._stdout.flush()
         self._line_open = not text.endswith("\n")
-
-
-@contextmanager
-def _hushed(stdin: BinaryIO) -> Iterator[None]:
-    """Keep what is typed meanwhile, every key as it is, from the answer; it appears at the next prompt.
-
-    Ctrl-C still comes through, but no longer makes the terminal drop what it has yet to draw.
-    """
-    if termios is None or not stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(stdin)
-    quiet = [*before]
-    quiet[3] = (before[3] & ~(termios.ECHO | termios.ICANON)) | termios.NOFLSH
-    termios.tcsetattr(stdin, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(stdin, termios.TCSANOW, before)

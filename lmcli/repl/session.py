@@ -78,7 +78,7 @@ class Step:
     """What follows a line the user typed.
 
     `say` is shown, `question` is put to the engine (with a fresh seed where `retry`), `draft` is offered for
-    editing at the next prompt, `leave` ends the chat.
+    editing at the next prompt, `leave` ends the chat; `interrupted` says that Ctrl-C ended an answer.
     """
 
     session: Session
@@ -87,6 +87,7 @@ class Step:
     retry: bool = False
     draft: str = ""
     leave: bool = False
+    interrupted: bool = False
 
 
 def take_turn(
@@ -108,7 +109,7 @@ def take_turn(
             draw(event)
     except KeyboardInterrupt:
         received.append(Done("interrupted"))
-        return Step(session.answered(question, TaskResult.fold(received)), say="(interrupted)")
+        return Step(session.answered(question, TaskResult.fold(received)), interrupted=True)
     except InputTooLong as error:
         return Step(before, say=_in_words(error), draft=question)
     except LmcliError as error:
