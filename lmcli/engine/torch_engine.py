@@ -12,14 +12,11 @@ from lmcli.engine.device import Placement
 from lmcli.engine.families.llama import Decoder
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
-from lmcli.engine.linear import Fused
+from lmcli.engine.packing import Packer
 from lmcli.engine.rope import Rope
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.engine.weights import assign, convert, read_weights
 from lmcli.types import Checkpoint
-
-# Layers packed with each decoded token: the work hides behind the first tokens, and a short answer never pays it all.
-_PACKED_PER_TOKEN = 6
 
 
 def open_engine(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> GenerationEngine:
@@ -59,7 +56,7 @@ class TorchDecoder:
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
-        self._unpacked: list[Fused] = decoder.projections()[::-1] if placement.packed else []
+        self._pack_some = Packer(decoder.projections() if placement.packed else ())
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
@@ -74,8 +71,3 @@ class TorchDecoder:
         self.tokens = self.tokens[:length]
         self._cache.length = length
         return length
-
-    def _pack_some(self) -> None:
-        for _ in range(min(4 * _PACKED_PER_TOKEN, len(self._unpacked))):
-            self._unpacked[-1].pack()
-            self._unpacked.pop()

@@ -57,9 +57,11 @@ class Decoder(nn.Module):
         return self.head(self.norm(x[T - last :])).float()
 
     def projections(self) -> list[Fused]:
-        """Every linear layer in the order a token meets them."""
-        fused = [f for layer in self.layers for f in (*layer.self_attn.projections, *layer.mlp.projections)]
-        return [*fused, self.head]
+        """Every linear layer, the largest, the head, first."""
+        return [
+            self.head,
+            *(f for layer in self.layers for f in (*layer.self_attn.projections, *layer.mlp.projections)),
+        ]
 
 
 class Layer(nn.Module):
