@@ -34,12 +34,13 @@ def completion(shell: str) -> str:
 
 
 def _sections() -> Iterator[str]:
-    context = click.Context(root, info_name="lmcli", max_content_width=100, terminal_width=100)
+    width = {"max_content_width": 100, "terminal_width": 100, "help_option_names": ["-h", "--help"]}
+    context = click.Context(root, info_name="lmcli", **width)  # type: ignore[arg-type]
     yield f"\n## lmcli\n\n```text\n{root.get_help(context)}\n```\n"
     for name in root.list_commands(context):
         command = root.get_command(context, name)
         assert command is not None
-        child = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+        child = click.Context(command, info_name=name, parent=context)
         yield f"\n## lmcli {name}\n\n```text\n{command.get_help(child)}\n```\n"
 
 

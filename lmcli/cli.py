@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,7 @@ from typing import NoReturn
 import click
 
 from lmcli import __version__, engine
+from lmcli.commands._help import Command
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 
@@ -30,7 +32,7 @@ class ClosedPipe(Exception):
     """A BrokenPipeError under a name click does not know: it would end the process with 1."""
 
 
-class Commands(click.Group):
+class Commands(Command, click.Group):
     """Every file of `lmcli/commands` whose name does not begin with `_` is a command; only the one asked for is
     imported."""
 
@@ -103,10 +105,8 @@ def run(arguments: Sequence[str], environment: Environment) -> int:
 def leave(code: int) -> NoReturn:
     """End the process at once: tearing torch down costs a third of a second and nothing is left to close."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(BrokenPipeError):
             stream.flush()
-        except BrokenPipeError:
-            pass
     os._exit(code)
 
 

@@ -111,7 +111,9 @@ def _read(config_file: Path) -> dict[str, Any]:
             f"known settings: {', '.join([*_SCALARS, '[models]'])}",
         )
     if not isinstance(config.get("models", {}), dict):
-        raise UsageError(f"{config_file}: [models] must be a table", 'for example: [models]\\ntranslate = "opus-mt-en-zh"')
+        raise UsageError(
+            f"{config_file}: [models] must be a table", 'for example: [models] translate = "opus-mt-en-zh"'
+        )
     return config
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import wraps
+from functools import reduce, wraps
 from typing import Any, TypeVar
 
 import click
@@ -67,26 +67,29 @@ def engine_options(command: Command) -> Command:
 
 def sampling_options(temperature: float) -> Callable[[Command], Command]:
     """--temperature (with the command's default) and its kin; passes `params`."""
+    share = click.FloatRange(0, 1)
+    options = [
+        click.option("--max-tokens", metavar="N", type=click.IntRange(min=1), help="Longest answer, in tokens."),
+        click.option("--temperature", metavar="T", type=click.FloatRange(min=0), default=temperature,
+                     show_default=True, help="0 is greedy."),
+        click.option("--top-k", metavar="K", type=click.IntRange(min=0), default=0,
+                     help="Draw from the K likeliest tokens."),
+        click.option("--top-p", metavar="P", type=share, default=1.0, help="Draw from the likeliest mass P."),
+        click.option("--min-p", metavar="P", type=share, default=0.0, help="Least share of the likeliest token."),
+        click.option("--repetition-penalty", metavar="R", type=click.FloatRange(min=0, min_open=True), default=1.0,
+                     help="Above 1 discourages tokens already seen."),
+        click.option("--stop", metavar="TEXT", multiple=True, help="End before TEXT; may be given several times."),
+        click.option("--seed", metavar="N", type=int, help="The same seed draws the same answer."),
+    ]  # fmt: skip
 
     def decorate(command: Command) -> Command:
-        @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest answer, in tokens.")
-        @click.option("--temperature", type=click.FloatRange(min=0), default=temperature, show_default=True,
-                      help="0 is greedy.")  # fmt: skip
-        @click.option("--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K likeliest tokens.")
-        @click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, help="Draw from the likeliest mass P.")
-        @click.option("--min-p", type=click.FloatRange(0, 1), default=0.0, help="Least share of the likeliest token.")
-        @click.option("--repetition-penalty", type=click.FloatRange(min=0, min_open=True), default=1.0,
-                      help="Above 1 discourages tokens already seen.")  # fmt: skip
-        @click.option("--stop", multiple=True, metavar="TEXT", help="End before TEXT; may be given several times.")
-        @click.option("--seed", type=int, help="The same seed draws the same answer.")
         @click.pass_context
         @wraps(command)
-        def wrapped(ctx: click.Context, /, **options: Any) -> Any:
-            names = {field.name for field in fields(SamplingParams)}
-            params = SamplingParams(**{name: options.pop(name) for name in names})
-            return ctx.invoke(command, params=params, **options)
+        def wrapped(ctx: click.Context, /, **values: Any) -> Any:
+            params = SamplingParams(**{field.name: values.pop(field.name) for field in fields(SamplingParams)})
+            return ctx.invoke(command, params=params, **values)
 
-        return wrapped  # type: ignore[return-value]
+        return reduce(lambda inner, option: option(inner), reversed(options), wrapped)  # type: ignore[return-value]
 
     return decorate
 

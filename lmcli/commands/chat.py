@@ -8,6 +8,7 @@ import click
 
 from lmcli import repl
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, sampling_options
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointError, UsageError
@@ -25,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="System message: who the model is to be.")
 @engine_options

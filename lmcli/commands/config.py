@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import output_options
 from lmcli.environment import Environment
 from lmcli.render import Renderer
@@ -12,7 +13,14 @@ from lmcli.render import Renderer
 COLUMNS = {"setting": "SETTING", "value": "VALUE", "source": "FROM"}
 
 
-@click.command()
+EPILOG = """\b
+Examples:
+  lmcli config
+  lmcli config --json
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
 @click.option("--path", is_flag=True, help="Print the config file's path alone.")
 @output_options
 @click.pass_obj

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, prompt_argument, sampling_options
 from lmcli.render import Renderer
 from lmcli.tasks.generate import Generate
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @prompt_argument
 @click.option("--chat", is_flag=True, help="Answer PROMPT through the chat template instead of continuing it.")
 @click.option("--system", metavar="TEXT", help="System message; means --chat.")

@@ -8,6 +8,7 @@ from lmcli import checkpoints
 from lmcli.checkpoints import catalog
 from lmcli.commands._checkpoints import COLUMNS, entry_row, row
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import output_options
 from lmcli.environment import Environment
 from lmcli.render import Renderer
@@ -17,7 +18,15 @@ ALL = {"name": "NAME", "task": "FOR", "languages": "LANGUAGES", "parameters": "P
        "license": "LICENCE", "gated": "GATED", "here": "HERE"}  # fmt: skip
 
 
-@click.command()
+EPILOG = """\b
+Examples:
+  lmcli list
+  lmcli list --all
+  lmcli list --jsonl | jq -r .name
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
 @click.option("--all", "all_", is_flag=True, help="Show those that can be pulled by a short name, too.")
 @output_options
 @click.pass_obj
@@ -34,7 +43,5 @@ def command(environment: Environment, all_: bool, renderer: Renderer) -> None:
         here = {known["name"] for known in rows}
         rows += [entry_row(entry) for entry in catalog.ENTRIES if entry.name not in here]
     elif not rows:
-        renderer.report(
-            Notice("no checkpoint is on this machine yet; lmcli list --all shows what can be pulled")
-        )
+        renderer.report(Notice("no checkpoint is on this machine yet; lmcli list --all shows what can be pulled"))
     renderer.table(rows, ALL if all_ else COLUMNS)

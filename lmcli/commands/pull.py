@@ -7,12 +7,20 @@ import click
 from lmcli import checkpoints
 from lmcli.commands._checkpoints import COLUMNS, row
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
 from lmcli.environment import Environment
 from lmcli.render import Renderer
 
+EPILOG = """\b
+Examples:
+  lmcli pull smollm2
+  lmcli pull Qwen/Qwen3-0.6B@main
+  lmcli pull ./model.gguf
+"""
 
-@click.command()
+
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("refs", metavar="REF...", nargs=-1, required=True, shell_complete=complete_checkpoints)
 @click.option("--offline", is_flag=True, help="Make no request; only say whether it is here.")
 @click.option("--trust-remote-code", is_flag=True, help="Fetch the code a checkpoint brings with it, too.")
@@ -37,7 +45,5 @@ def command(
       lmcli pull some-checkpoint.Q8_0.gguf
     """
     settings = EngineChoice(environment, {"offline": offline}).settings
-    pulled = [
-        checkpoints.pull(ref, settings, renderer.report, trust_remote_code=trust_remote_code) for ref in refs
-    ]
+    pulled = [checkpoints.pull(ref, settings, renderer.report, trust_remote_code=trust_remote_code) for ref in refs]
     renderer.table([row(checkpoint) for checkpoint in pulled], COLUMNS | {"path": "PATH"})

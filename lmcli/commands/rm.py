@@ -7,13 +7,20 @@ import click
 from lmcli import checkpoints
 from lmcli.commands._checkpoints import Size
 from lmcli.commands._engine import EngineChoice, confirm
+from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
 from lmcli.environment import Environment
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
 
+EPILOG = """\b
+Examples:
+  lmcli rm smollm2
+  lmcli rm --yes Qwen/Qwen3-0.6B
+"""
 
-@click.command()
+
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("refs", metavar="REF...", nargs=-1, required=True, shell_complete=complete_checkpoints)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, texts_argument
 from lmcli.render import Renderer
 from lmcli.tasks.sentiment import Sentiment
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @texts_argument
 @engine_options
 @output_options

@@ -10,6 +10,7 @@ from lmcli import checkpoints
 from lmcli.checkpoints.checkpoint import context_length, read_config
 from lmcli.commands._checkpoints import Size, row
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
 from lmcli.environment import Environment
 from lmcli.render import Renderer
@@ -22,7 +23,14 @@ class File(dict[str, Any]):
         return f"{self['name']} ({self['size_bytes']})"
 
 
-@click.command()
+EPILOG = """\b
+Examples:
+  lmcli show smollm2
+  lmcli show --json ./checkpoint
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("ref", shell_complete=complete_checkpoints)
 @output_options
 @click.pass_obj

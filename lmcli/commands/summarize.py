@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
 from lmcli.commands._show import show_each
 from lmcli.render import Renderer
@@ -20,7 +21,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @files_argument
 @click.option("--length", type=click.Choice(["short", "medium", "long"]), default="medium", show_default=True,
               help="About 30, 80 or 200 words.")  # fmt: skip

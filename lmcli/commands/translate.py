@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
 from lmcli.commands._show import show_each
 from lmcli.render import Renderer
@@ -27,7 +28,7 @@ def _code(ctx: click.Context, option: click.Parameter, value: Any) -> str | None
     return None if value == "auto" else parse(value)
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @files_argument
 @click.option("--to", "target", required=True, metavar="LANGUAGE", callback=_code,
               help="Target language: a code or a name, such as zh, German or 日本語.")  # fmt: skip

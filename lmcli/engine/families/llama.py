@@ -57,11 +57,9 @@ class Decoder(nn.Module):
         return self.head(self.norm(x[T - last :])).float()
 
     def projections(self) -> list[Fused]:
-        """Every linear layer, the largest, the head, first."""
-        return [
-            self.head,
-            *(f for layer in self.layers for f in (*layer.self_attn.projections, *layer.mlp.projections)),
-        ]
+        """Every linear layer; first the head, the largest."""
+        blocks = [block for layer in self.layers for block in (layer.self_attn, layer.mlp)]
+        return [self.head, *(projection for block in blocks for projection in block.projections)]
 
 
 class Layer(nn.Module):
