@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def config(family: str, **overrides: Any) -> Any:
 
 def checkpoint(folder: Path, model_type: str = "llama", kind: str = "causal", dtype: str = "float32") -> Checkpoint:
     return Checkpoint(folder.name, folder, None, model_type, kind, dtype, 10_000, 40_000, None, True)  # type: ignore[arg-type]
+
+
+def read(file: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return value
+
+
+def read_model_type(folder: Path) -> str:
+    return str(read(folder / "config.json")["model_type"])
 
 
 def greedy(model: Any, tokens: list[int], count: int) -> list[int]:

@@ -1,41 +1,70 @@
-"""Batches for encoders: texts of like length together, so that little is computed on padding."""
+"""Batches for encoders: what one text may hold, and texts of like length together so that little is padding."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Architectures whose positions begin behind the padding id (fairseq's), and so hold two tokens fewer.
-_OFFSET_POSITIONS = {
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "longformer",
-    "xlm-roberta-xl",
-    "roberta-prelayernorm",
-}
+from torch import nn
+
+from lmcli.errors import InputTooLong
+
+_STRETCH = 128  # texts; only these are sorted, so that the first lines of a long document appear soon
+_POSITIONS = (
+    "max_position_embeddings", "n_positions", "max_encoder_position_embeddings", "max_sequence_length", "max_seq_len",
+    "seq_length", "n_ctx",
+)  # fmt: skip
 
 
-def by_length(inputs: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of `inputs` in batches of at most `batch_tokens` padded tokens (at least one text), shortest first."""
-    batch: list[int] = []
-    for i in sorted(range(len(inputs)), key=lambda i: len(inputs[i])):
-        if batch and len(inputs[i]) * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
+def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of texts in batches of at most `batch_tokens` padded tokens (at least one text), shortest first."""
+    for first in range(0, len(lengths), _STRETCH):
+        batch: list[int] = []
+        for i in sorted(range(first, min(first + _STRETCH, len(lengths))), key=lambda i: lengths[i]):
+            if batch and lengths[i] * (len(batch) + 1) > batch_tokens:
+                yield batch
+                batch = []
+            batch.append(i)
         yield batch
 
 
-def usable_context(config: Any, tokenizer: Any) -> int:
+def encode(tokenizer: Any, text: str, prefix: str = "") -> Any:
+    """transformers' encoding of one text, whole. A special token that it quotes (`</s>`, `[SEP]`) is parted by a space:
+    read as the mark it names, it would end the text there."""
+    quotable = "|".join(map(re.escape, sorted(tokenizer.all_special_tokens, key=len, reverse=True)))
+    parted = re.sub(quotable or "(?!)", lambda match: f"{match[0][0]} {match[0][1:]}", text)
+    return tokenizer(prefix + parted, truncation=False)
+
+
+def check_fits(length: int, limit: int, name: str) -> None:
+    """Raises InputTooLong for a text of more than `limit` tokens."""
+    if length > limit:
+        raise InputTooLong(
+            f"a text has {length} tokens, more than the {limit} of {name}",
+            "split it, or use a checkpoint with a longer context: lmcli list --all",
+        )
+
+
+def positions(config: Any) -> int | None:
+    """Tokens the model has positions for, under the names the architectures give it."""
+    fields = config.get_text_config().to_dict()
+    return next((n for name in _POSITIONS if isinstance(n := fields.get(name), int) and n > 0), None)
+
+
+def usable_context(model: Any, tokenizer: Any) -> int:
     """Tokens of one text an encoder takes: what both the model's positions and its tokenizer allow.
 
     Relative positions (T5) have no bound of their own; their tokenizer's, or 512 as they were trained on.
     """
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and config.model_type in _OFFSET_POSITIONS:
-        positions -= 2
     # transformers writes 1e30 where a tokenizer has no limit.
-    limits = [n for n in (positions, tokenizer.model_max_length) if isinstance(n, int) and 0 < n < 10**9]
-    return min(limits, default=512)
+    limits = [_learned_positions(model) or positions(model.config), tokenizer.model_max_length]
+    return min((n for n in limits if isinstance(n, int) and 0 < n < 10**9), default=512)
+
+
+def _learned_positions(model: Any) -> int | None:
+    """RoBERTa and its kin begin to count behind the padding id, and so hold two tokens fewer than their table."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            return module.num_embeddings - module.padding_idx - 1
+    return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from lmcli.engine.batches import by_length, usable_context
-from lmcli.errors import InputTooLong
+from lmcli.engine.batches import by_length, check_fits, encode, usable_context
 from lmcli.types import Checkpoint, Prompt
 
 _BATCH_TOKENS = 4096  # of padded input
@@ -19,32 +19,32 @@ class TransformersClassifier:
 
     def __init__(self, checkpoint: Checkpoint, model: Any, tokenizer: Any) -> None:
         self.checkpoint = checkpoint
-        self.context_length = usable_context(model.config, tokenizer)
+        self.context_length = usable_context(model, tokenizer)
         self._model, self._tokenizer = model, tokenizer
         self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self._accepted = set(inspect.signature(model.forward).parameters)
+        # A decoder with a classification head may have no token to pad with: then each text is a batch.
+        pads = tokenizer.pad_token_id is not None and model.config.get_text_config().pad_token_id is not None
+        self._batch_tokens = _BATCH_TOKENS if pads else 1
 
     def count(self, prompt: Prompt) -> int:
-        return len(self._tokenizer(str(prompt))["input_ids"])
+        return len(encode(self._tokenizer, str(prompt))["input_ids"])
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        inputs = [self._tokenizer(text)["input_ids"] for text in texts]
-        longest = max(map(len, inputs), default=0)
-        if longest > self.context_length:
-            raise InputTooLong(
-                f"a text has {longest} tokens, more than the {self.context_length} of {self.checkpoint.name}",
-                "split it, or use a checkpoint with a longer context",
-            )
+        inputs = [encode(self._tokenizer, text) for text in texts]
+        lengths = [len(encoding["input_ids"]) for encoding in inputs]
+        check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
         scores: dict[int, dict[str, float]] = {}
-        for batch in by_length(inputs, _BATCH_TOKENS):
+        for batch in by_length(lengths, self._batch_tokens):
             rows = self._probabilities([inputs[i] for i in batch])
             scores |= {i: dict(zip(self._labels, row, strict=True)) for i, row in zip(batch, rows, strict=True)}
         return [scores[i] for i in range(len(texts))]
 
     @torch.inference_mode()
-    def _probabilities(self, batch: list[list[int]]) -> list[list[float]]:
-        padded = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self._model.device)
-        logits = self._model(**padded).logits.float()  # (B, labels)
-        several = self._model.config.problem_type == "multi_label_classification"
-        probabilities = logits.sigmoid() if several else logits.softmax(-1)
-        rows: list[list[float]] = probabilities.tolist()
+    def _probabilities(self, batch: list[Any]) -> list[list[float]]:
+        padded = self._tokenizer.pad(batch, padding=len(batch) > 1, return_tensors="pt").to(self._model.device)
+        inputs = {name: tensor for name, tensor in padded.items() if name in self._accepted}
+        logits = self._model(**inputs).logits.float()  # (B, labels)
+        several = self._model.config.problem_type == "multi_label_classification" or len(self._labels) == 1
+        rows: list[list[float]] = (logits.sigmoid() if several else logits.softmax(-1)).tolist()
         return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import torch
 import transformers
 from torch import Tensor
 
+from lmcli.checkpoints import safety
+from lmcli.engine.batches import positions
 from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, place
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.tokenizer import read_json, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
-from lmcli.errors import CheckpointError, LmcliError, UnsafeCheckpoint
+from lmcli.errors import CheckpointError, LmcliError
 from lmcli.types import Checkpoint, Engine, Event, Prompt
 
 _CLASSES = {
@@ -26,26 +29,18 @@ _CLASSES = {
     "seq2seq": transformers.AutoModelForSeq2SeqLM,
     "classifier": transformers.AutoModelForSequenceClassification,
 }
+_CACHES = ("past_key_values", "cache_params", "state")  # what the architectures call their cache
 
 
 def open_engine(
     checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
 ) -> Engine:
     """The engine for a checkpoint of any kind. Raises UnsafeCheckpoint where it brings code of its own and may not run
-    it, CheckpointError where transformers cannot load it."""
+    it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     placement = place(checkpoint, device, _faithful_dtype(checkpoint, device, dtype), report)
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # transformers advises developers; the user can do nothing about it.
-            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
-            model = _CLASSES[checkpoint.kind].from_pretrained(
-                checkpoint.path, dtype=placement.dtype, use_safetensors=True, **options
-            )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _refused(checkpoint, error) from error
+    tokenizer, model = _load(checkpoint, placement.dtype, trust_remote_code)
     model = model.to(placement.device).eval()
     if checkpoint.kind == "seq2seq":
         return TransformersSeq2Seq(checkpoint, model, tokenizer)
@@ -94,58 +89,113 @@ class TransformersDecoder:
         self.tokens: list[int] = []
         self._model = model
         self._cache: Any = None
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in parameters
+        self._cache_name = next((name for name in _CACHES if name in parameters), _CACHES[0])
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
-        # A model without a cache reads everything anew.
-        fed = [*self.tokens, *tokens] if self._cache is None else tokens
-        ids = torch.tensor([list(fed)], device=self.device)
-        options = {"logits_to_keep": last} if self._keeps_logits else {}
-        kept, self.tokens, cache = self.tokens, [], self._cache
-        self._cache = None  # An interrupted pass may have filled some layers only: then start anew.
-        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **options)
-        self._cache, self.tokens = getattr(output, "past_key_values", None), [*kept, *tokens]
-        logits: Tensor = output.logits[0, -last:].float()
+        held, cache = self.tokens, self._cache
+        self.tokens, self._cache = [], None  # An interrupted pass may have filled some layers only: then start anew.
+        if held and (cache is None or (len(tokens) > 1 and not self._resumes)):
+            logits, cache = self._pass([*held, *tokens], None, last)
+        else:
+            logits, cache = self._pass(tokens, cache, last)
+        self.tokens, self._cache = [*held, *tokens], cache
         return logits
 
     def rewind(self, length: int) -> int:
         surplus = len(self.tokens) - length
-        if surplus > 0 and length > 0 and self._cache is not None:
-            try:
-                self._cache.crop(-surplus)
-                self.tokens = self.tokens[:length]
-            except (AttributeError, RuntimeError, ValueError, NotImplementedError):
-                length = 0  # A recurrent state, or a window that has slid on, cannot be cut.
-        if length <= 0 or self._cache is None:
-            self._cache, self.tokens = None, []
+        if self._cache is None or length <= 0 or (surplus > 0 and not self._crop(surplus)):
+            self._cache, length = None, 0
+        self.tokens = self.tokens[:length]
         return len(self.tokens)
 
+    def _pass(self, tokens: Sequence[int], cache: Any, last: int) -> tuple[Tensor, Any]:
+        """Logits (last, V) of `tokens` behind those in `cache`, and the cache with them."""
+        options: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
+        if self._keeps_logits:
+            options["logits_to_keep"] = last
+        output = self._model(input_ids=torch.tensor([list(tokens)], device=self.device), use_cache=True, **options)
+        return output.logits[0, -last:].float(), getattr(output, self._cache_name, None)
 
-def positions(config: Any) -> int | None:
-    """Tokens the model has positions for, under the names the architectures give it."""
-    text = config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx"):
-        if isinstance(value := getattr(text, name, None), int) and value > 0:
-            return value
-    return None
+    def _crop(self, surplus: int) -> bool:
+        """Whether the cache could forget its last `surplus` tokens: no recurrent state can, nor a window that has slid
+        on. Some releases of transformers pass over a recurrent layer in silence, so it is asked for here."""
+        layers = getattr(self._cache, "layers", None)
+        if not layers or any(hasattr(layer, "conv_states") for layer in layers):
+            return False
+        try:
+            self._cache.crop(-surplus)
+        except (RuntimeError, ValueError):
+            return False
+        return True
+
+    @cached_property
+    def _resumes(self) -> bool:
+        """Whether a pass of several tokens may follow another. Mamba and Jamba then forget their state, without a word,
+        other recurrent models do not: so it is tried, once."""
+        if not getattr(self._model, "_is_stateful", False):
+            return True
+        tokens = range(1, 13)
+        whole, _ = self._pass(tokens, None, 1)
+        _, cache = self._pass(tokens[:6], None, 1)
+        resumed, _ = self._pass(tokens[6:], cache, 1)
+        return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
+
+
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Its tokenizer and model, as transformers finds their classes."""
+    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # transformers advises developers; the user can do nothing about it.
+            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
+            model, found = _CLASSES[checkpoint.kind].from_pretrained(
+                checkpoint.path, dtype=dtype, use_safetensors=True, output_loading_info=True,
+                ignore_mismatched_sizes=True, **options,
+            )  # fmt: skip
+    except Exception as error:  # Whatever goes wrong in there is about this checkpoint.
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            raise
+        raise _refused(checkpoint, error) from error
+    _check_weights(checkpoint, model, found)
+    return tokenizer, model
+
+
+def _check_weights(checkpoint: Checkpoint, model: Any, found: dict[str, Any]) -> None:
+    """transformers fills what is missing with random numbers and says so in a log; here it is an error."""
+    # Sinusoidal positions follow from the config, and so are often left out.
+    computed = {name for name, module in model.named_modules() if "Sinusoidal" in type(module).__name__}
+    weights = {name for name, _ in model.named_parameters() if name.rpartition(".")[0] not in computed}
+    misfits = sorted({name for name, *_ in found["mismatched_keys"]} | (set(found["missing_keys"]) & weights))
+    if misfits:
+        others = f" and {len(misfits) - 1} others" if misfits[1:] else ""
+        raise CheckpointError(
+            f"the weights of {checkpoint.name} do not fit its config: {misfits[0]}{others}",
+            "pull it again, or choose another: lmcli list --all",
+        )
 
 
 def _faithful_dtype(checkpoint: Checkpoint, device: str, dtype: str) -> str:
-    # On a CPU a causal model keeps its own bf16; encoders are small, and half precision changes what they say.
-    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    if dtype != "auto" or not on_cpu:
+    # Encoders are small, half precision changes what they say, and T5 overflows in fp16. On a CPU a causal model keeps
+    # its own bf16.
+    if dtype != "auto":
         return dtype
-    return "bfloat16" if checkpoint.kind == "causal" and checkpoint.dtype == "bfloat16" else "float32"
+    if checkpoint.kind != "causal":
+        return "float32"
+    on_cpu = device == "cpu" or (
+        device == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    )
+    return ("bfloat16" if checkpoint.dtype == "bfloat16" else "float32") if on_cpu else dtype
 
 
 def _refused(checkpoint: Checkpoint, error: Exception) -> LmcliError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "trust_remote_code" in str(error):
-        return UnsafeCheckpoint(
-            f"{checkpoint.name} brings its own code, which could do anything on this machine",
-            "if you trust its author, add --trust-remote-code",
-        )
+        return safety.refuse_remote_code(checkpoint.path, checkpoint.name)
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if isinstance(error, ImportError):
         return CheckpointError(f"{checkpoint.name} needs a library that is not installed: {reason}", "install it")
-    return CheckpointError(f"transformers cannot load {checkpoint.name}: {reason}", "pull it again, or choose another")
+    return CheckpointError(
+        f"transformers cannot load {checkpoint.name}: {reason}", "pull it again, or choose another: lmcli list --all"
+    )
