@@ -54,13 +54,35 @@ def translation(sentence: str, source: str, target: str, instruct: bool) -> Prom
 
 
 # How a label is written after the sentiment prompt.
-SENTIMENT_LABELS = {"positive": "positive", "negative": "negative", "neutral": "neutral"}
+SENTIMENT_LABELS = {"positive": " positive", "negative": " negative", "neutral": " neutral"}
+# What says nothing good or bad: the likelihoods a label has here it owes to being a frequent word.
+SENTIMENT_NEUTRAL = ("The train leaves from platform four.", "图书馆在二楼。", "N/A")
+_SENTIMENT_EXAMPLES = """\
+Texts and their sentiment: positive, negative or neutral.
+
+Text: The food was wonderful and the staff were kind.
+Sentiment: positive
+
+Text: The shop opens at nine and closes at six.
+Sentiment: neutral
+
+Text: It broke after two days and nobody answered my mails.
+Sentiment: negative
+
+Text: 质量非常好，我很喜欢。
+Sentiment: positive
+
+Text: 会议将于星期三下午举行。
+Sentiment: neutral
+
+Text: 这家店的服务很差，再也不会来了。
+Sentiment: negative
+"""
 
 
-def sentiment(text: str, instruct: bool) -> Prompt:
-    """The prompt after which the likelihoods of the labels are compared."""
-    if not instruct:
-        return f"Text: {text}\nSentiment:"
-    return Conversation.ask(
-        f'"""\n{text}\n"""\n\nIs the sentiment of this text positive, negative or neutral? Answer with one word.'
-    )
+def sentiment(text: str) -> str:
+    """The prompt after which the likelihoods of the labels are compared.
+
+    Examples to be continued, for instruct checkpoints too: small ones judge better so than when they are asked.
+    """
+    return f"{_SENTIMENT_EXAMPLES}\nText: {' '.join(text.split())}\nSentiment:"

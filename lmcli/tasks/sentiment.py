@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 from lmcli import tasks
 from lmcli.errors import InputTooLong
 from lmcli.tasks import prompts
 from lmcli.text.segment import parts
-from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Label, Notice, Prompt, Usage
+from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Label, Notice, Usage
 
 _BATCH = 64  # texts at once
 _NAMES = {
@@ -45,10 +46,11 @@ class Sentiment:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The probabilities of one part of a text and its tokens."""
+    """The probabilities of one part of a text, its own tokens, and those of its whole prompt."""
 
     scores: Mapping[str, float]
     tokens: int
+    prompt_tokens: int
 
 
 def _events(judged: Sequence[_Judged]) -> Iterator[Event]:
@@ -61,7 +63,7 @@ def _events(judged: Sequence[_Judged]) -> Iterator[Event]:
     means = {name: sum(part.scores.get(name, 0.0) * part.tokens for part in judged) / total for name in names}
     scores = dict(sorted(means.items(), key=lambda item: -item[1]))
     yield Label(next(iter(scores)), scores)
-    yield Done("stop", Usage(prompt_tokens=total))
+    yield Done("stop", Usage(prompt_tokens=sum(part.prompt_tokens for part in judged)))
 
 
 class _Judge(Protocol):
@@ -93,7 +95,8 @@ class _ClassifierJudge:
 
     def judge(self, texts: Sequence[str]) -> list[_Judged]:
         results = self._engine.classify(texts)
-        return [_Judged(known_labels(scores), self.size(text)) for text, scores in zip(texts, results, strict=True)]
+        tokens = [self.size(text) for text in texts]
+        return [_Judged(known_labels(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True)]
 
 
 class _CausalJudge:
@@ -101,7 +104,7 @@ class _CausalJudge:
 
     def __init__(self, engine: CausalEngine) -> None:
         self._engine = engine
-        self._instruction = engine.count(self._prompt(""))
+        self._instruction = engine.count(prompts.sentiment(""))
         self.room = engine.context_length - self._instruction - 16  # for the label, and what merges at the seams
         if self.room < 1:
             raise InputTooLong(
@@ -110,18 +113,26 @@ class _CausalJudge:
             )
 
     def size(self, text: str) -> int:
-        return self._engine.count(self._prompt(text)) - self._instruction
+        return self._engine.count(prompts.sentiment(text)) - self._instruction
 
     def judge(self, texts: Sequence[str]) -> list[_Judged]:
-        return [_Judged(self._scores(text), self._engine.count(self._prompt(text))) for text in texts]
+        sizes = [self.size(text) for text in texts]
+        pairs = zip(texts, sizes, strict=True)
+        return [_Judged(self._scores(text), max(size, 1), size + self._instruction) for text, size in pairs]
 
     def _scores(self, text: str) -> dict[str, float]:
-        names = list(prompts.SENTIMENT_LABELS)
-        scores = self._engine.score(self._prompt(text), list(prompts.SENTIMENT_LABELS.values()))
-        return dict(zip(names, _softmax(scores), strict=True))
+        pairs = zip(self._likelihoods(text), self._bias, strict=True)
+        chances = _softmax([likelihood - bias for likelihood, bias in pairs])
+        return dict(zip(prompts.SENTIMENT_LABELS, chances, strict=True))
 
-    def _prompt(self, text: str) -> Prompt:
-        return prompts.sentiment(text, self._engine.checkpoint.instruct)
+    @cached_property
+    def _bias(self) -> list[float]:
+        """What each label is likely after a text without sentiment (contextual calibration, Zhao et al. 2021)."""
+        neutral = [self._likelihoods(text) for text in prompts.SENTIMENT_NEUTRAL]
+        return [sum(values) / len(values) for values in zip(*neutral, strict=True)]
+
+    def _likelihoods(self, text: str) -> list[float]:
+        return self._engine.score(prompts.sentiment(text), list(prompts.SENTIMENT_LABELS.values()))
 
 
 def known_labels(scores: Mapping[str, float]) -> dict[str, float]:
