@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -37,8 +34,8 @@ class Commands(Command, click.Group):
     imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        files = Path(__file__).with_name("commands").glob("[a-z]*.py")
-        return sorted(file.stem for file in files)
+        files = os.listdir(os.path.join(os.path.dirname(__file__), "commands"))
+        return sorted(name[:-3] for name in files if name.endswith(".py") and not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
@@ -57,6 +54,8 @@ class Commands(Command, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if not name.startswith("-") and name not in self.list_commands(ctx):
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f"did you mean 'lmcli {near[0]}'?" if near else "lmcli --help lists the commands"
             raise click.UsageError(f"no such command '{name}'; {hint}", ctx)
@@ -114,6 +113,8 @@ def _report(error: LmcliError, code: int, arguments: Sequence[str], environment:
     # The flags are read by hand because the command line may be the very thing that is wrong.
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in flags or "--jsonl" in flags:
+        import json
+
         fields = {"message": error.message, "hint": error.hint, "exit_code": code}
         environment.stdout.write(json.dumps({"error": fields}, ensure_ascii=False) + "\n")
         environment.stdout.flush()

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from lmcli.types import Engine
+if TYPE_CHECKING:
+    from lmcli.types import Engine
 
 
 @dataclass(frozen=True)

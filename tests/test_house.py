@@ -41,7 +41,7 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    return (module.split(".") + ["__init__"])[1]
+    return [*module.split("."), "__init__"][1]
 
 
 def layer(name: str) -> int:
@@ -74,7 +74,10 @@ def test_tasks_see_only_text_types_and_errors() -> None:
         assert used <= {"tasks", "text", "types", "errors"}, file
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+HELP = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys; from lmcli.cli import run; from lmcli.environment import Environment\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmcli.checkpoints import catalog
+from lmcli.checkpoints.checkpoint import context_length, read_config
 from lmcli.types import Checkpoint
 
 COLUMNS = {
@@ -21,6 +22,13 @@ class Size(int):
 
     def __str__(self) -> str:
         return _scaled(self, (" B", " kB", " MB", " GB"))
+
+
+class File(dict[str, Any]):
+    """A file that a person reads as its name and size, and JSON as an object."""
+
+    def __str__(self) -> str:
+        return f"{self['name']} ({self['size_bytes']})"
 
 
 class Count(int):
@@ -44,6 +52,21 @@ def row(checkpoint: Checkpoint) -> dict[str, Any]:
         "gated": entry.gated if entry else None,
         "here": True,
         "path": str(checkpoint.path),
+    }
+
+
+def facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All that is known of a checkpoint, its files included."""
+    config = read_config(checkpoint.path)
+    files = [file for file in sorted(checkpoint.path.iterdir()) if file.is_file()]
+    return row(checkpoint) | {
+        "revision": checkpoint.revision,
+        "model_type": checkpoint.model_type,
+        "architecture": next(iter(config.get("architectures") or []), None),
+        "dtype": checkpoint.dtype,
+        "context_length": context_length(config),
+        "chat_template": checkpoint.instruct,
+        "files": [File(name=file.name, size_bytes=Size(file.stat().st_size)) for file in files],
     }
 
 

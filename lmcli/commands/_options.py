@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from functools import reduce, wraps
 from typing import Any, TypeVar
 
 import click
-
-from lmcli.commands._engine import EngineChoice
-from lmcli.environment import Environment
-from lmcli.render import Output, pick
-from lmcli.text.documents import read_all, read_prompt, read_texts
-from lmcli.types import SamplingParams
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,6 +24,8 @@ def output_options(command: Command) -> Command:
     def wrapped(
         ctx: click.Context, /, json_: bool, jsonl: bool, quiet: bool, verbose: bool, no_color: bool, **rest: Any
     ) -> Any:
+        from lmcli.render import Output, pick
+
         form = "jsonl" if jsonl else "json" if json_ else None
         renderer = pick(ctx.obj, Output(form, quiet, verbose, not no_color))
         result = ctx.invoke(command, renderer=renderer, **rest)
@@ -59,6 +54,8 @@ def engine_options(command: Command) -> Command:
         ctx: click.Context, /, model: str | None, device: str | None, dtype: str | None, offline: bool,
         trust_remote_code: bool, **rest: Any,
     ) -> Any:  # fmt: skip
+        from lmcli.commands._engine import EngineChoice
+
         flags = {"model": model, "device": device, "dtype": dtype, "offline": offline}
         return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, trust_remote_code), **rest)
 
@@ -86,7 +83,9 @@ def sampling_options(temperature: float) -> Callable[[Command], Command]:
         @click.pass_context
         @wraps(command)
         def wrapped(ctx: click.Context, /, **values: Any) -> Any:
-            params = SamplingParams(**{field.name: values.pop(field.name) for field in fields(SamplingParams)})
+            from lmcli.types import SamplingParams
+
+            params = SamplingParams(**{name: values.pop(name) for name in SamplingParams.__dataclass_fields__})
             return ctx.invoke(command, params=params, **values)
 
         return reduce(lambda inner, option: option(inner), reversed(options), wrapped)  # type: ignore[return-value]
@@ -101,6 +100,8 @@ def files_argument(command: Command) -> Command:
     @click.pass_context
     @wraps(command)
     def wrapped(ctx: click.Context, /, files: tuple[str, ...], **rest: Any) -> Any:
+        from lmcli.text.documents import read_all
+
         _want_input(ctx, files)
         return ctx.invoke(command, documents=read_all(files, ctx.obj.stdin), **rest)
 
@@ -115,6 +116,8 @@ def texts_argument(command: Command) -> Command:
     @click.pass_context
     @wraps(command)
     def wrapped(ctx: click.Context, /, texts: tuple[str, ...], lines: bool, **rest: Any) -> Any:
+        from lmcli.text.documents import read_texts
+
         _want_input(ctx, texts)
         return ctx.invoke(command, documents=read_texts(texts, ctx.obj.stdin, lines), **rest)
 
@@ -128,6 +131,8 @@ def prompt_argument(command: Command) -> Command:
     @click.pass_context
     @wraps(command)
     def wrapped(ctx: click.Context, /, prompt: str | None, **rest: Any) -> Any:
+        from lmcli.text.documents import read_prompt
+
         _want_input(ctx, [prompt] if prompt else [])
         return ctx.invoke(command, prompt=read_prompt(prompt, ctx.obj.stdin), **rest)
 
@@ -143,7 +148,8 @@ def _want_input(ctx: click.Context, arguments: Sequence[str]) -> None:
 def complete_checkpoints(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Catalogue and cached names that begin with `incomplete`, for the shell's completion."""
     from lmcli.checkpoints import names
+    from lmcli.environment import Environment
 
-    environment: Environment | None = ctx.find_object(Environment)
+    environment = ctx.find_object(Environment)
     variables = environment.variables if environment else None
     return [name for name in names(variables) if name.startswith(incomplete)]

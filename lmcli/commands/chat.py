@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from lmcli import repl
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, sampling_options
-from lmcli.environment import Environment
 from lmcli.errors import CheckpointError, UsageError
-from lmcli.render import Renderer
-from lmcli.render.json import JsonRenderer
-from lmcli.repl.session import Session
-from lmcli.text.documents import decode, read_stdin
-from lmcli.types import CausalEngine, Checkpoint, Conversation, SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.environment import Environment
+    from lmcli.render import Renderer
+    from lmcli.types import CausalEngine, Checkpoint, SamplingParams
 
 EPILOG = """\b
 Examples:
@@ -42,13 +40,17 @@ def command(
     On a terminal the conversation goes on until Ctrl-D, and /help lists what else a line may say. In a pipe
     PROMPT and what standard input holds are one question, answered once.
     """
+    from lmcli import repl
+    from lmcli.repl.session import Session
+    from lmcli.types import Conversation
+
     environment = engine.environment
-    as_json = isinstance(renderer, JsonRenderer)
+    as_json = ctx.params["json_"] or ctx.params["jsonl"]
     if environment.stdin.isatty() and environment.stdout.isatty() and not as_json:
         checkpoint = _instruct(engine.checkpoint("chat", renderer))
         return repl.run(
             Session(checkpoint, params).with_system(system or None),
-            lambda report: cast(CausalEngine, engine.load(checkpoint, report)),
+            lambda report: cast("CausalEngine", engine.load(checkpoint, report)),
             environment,
             renderer.report,
             history=engine.settings.state_dir / "history",
@@ -58,21 +60,20 @@ def command(
     conversation = Conversation.ask(_question(prompt, environment), system)
     checkpoint = _instruct(engine.checkpoint("chat", renderer))
     with renderer.status(f"loading {checkpoint.name} …"):
-        loaded = cast(CausalEngine, engine.load(checkpoint, renderer.report))
+        loaded = cast("CausalEngine", engine.load(checkpoint, renderer.report))
     renderer.show(loaded.stream(conversation, params), task="chat", checkpoint=checkpoint.name)
     return 0
 
 
 def _question(prompt: str | None, environment: Environment) -> str:
     """PROMPT, and below it the text on standard input."""
+    from lmcli.text.documents import read_prompt
+
     if environment.stdin.isatty():
         if prompt in (None, "", "-"):
             raise UsageError("there is nothing to answer", "lmcli chat PROMPT, or text on standard input")
         return str(prompt)
-    if prompt in (None, "", "-"):
-        return read_stdin(environment.stdin).text.strip()
-    text, _ = decode(environment.stdin.read(), "standard input")
-    return f"{prompt}\n\n{text.strip()}".strip()
+    return read_prompt(prompt, environment.stdin)
 
 
 def _instruct(checkpoint: Checkpoint) -> Checkpoint:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import output_options
-from lmcli.environment import Environment
-from lmcli.render import Renderer
+
+if TYPE_CHECKING:
+    from lmcli.environment import Environment
+    from lmcli.render import Renderer
 
 COLUMNS = {"setting": "SETTING", "value": "VALUE", "source": "FROM"}
-
 
 EPILOG = """\b
 Examples:
@@ -28,12 +30,9 @@ def command(environment: Environment, path: bool, renderer: Renderer) -> None:
     """Show every setting, its value and where it comes from.
 
     Flags go before environment variables, these before the config file, this before the defaults.
-
-    \b
-    Examples:
-      lmcli config
-      $EDITOR "$(lmcli config --path)"
     """
+    from lmcli.commands._engine import EngineChoice
+
     settings = EngineChoice(environment, {}).settings
     if path:
         renderer.table([{"path": str(settings.config_file)}], {"path": "PATH"})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, prompt_argument, sampling_options
-from lmcli.render import Renderer
-from lmcli.tasks.generate import Generate
-from lmcli.types import SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.render import Renderer
+    from lmcli.types import SamplingParams
 
 EPILOG = """\b
 Examples:
@@ -33,6 +36,8 @@ def command(
 
     Without --max-tokens the answer has 512 tokens at most.
     """
+    from lmcli.tasks.generate import Generate
+
     task = Generate(params, chat or system is not None, system)
     opened = engine.open(task.name, renderer)
     renderer.show(task.run(opened, prompt), task=task.name, checkpoint=opened.checkpoint.name)

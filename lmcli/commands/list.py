@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli import checkpoints
-from lmcli.checkpoints import catalog
-from lmcli.commands._checkpoints import COLUMNS, entry_row, row
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import output_options
-from lmcli.environment import Environment
-from lmcli.render import Renderer
-from lmcli.types import Notice
+
+if TYPE_CHECKING:
+    from lmcli.environment import Environment
+    from lmcli.render import Renderer
 
 ALL = {"name": "NAME", "task": "FOR", "languages": "LANGUAGES", "parameters": "PARAMETERS", "size_bytes": "SIZE",
        "license": "LICENCE", "gated": "GATED", "here": "HERE"}  # fmt: skip
-
 
 EPILOG = """\b
 Examples:
@@ -31,13 +29,13 @@ Examples:
 @output_options
 @click.pass_obj
 def command(environment: Environment, all_: bool, renderer: Renderer) -> None:
-    """List the checkpoints on this machine, whoever downloaded them.
+    """List the checkpoints on this machine, whoever downloaded them."""
+    from lmcli import checkpoints
+    from lmcli.checkpoints import catalog
+    from lmcli.commands._checkpoints import COLUMNS, entry_row, row
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.types import Notice
 
-    \b
-    Examples:
-      lmcli list
-      lmcli list --all
-    """
     rows = [row(checkpoint) for checkpoint in checkpoints.cached(EngineChoice(environment, {}).settings)]
     if all_:
         here = {known["name"] for known in rows}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli import checkpoints
-from lmcli.commands._checkpoints import COLUMNS, row
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
-from lmcli.environment import Environment
-from lmcli.render import Renderer
+
+if TYPE_CHECKING:
+    from lmcli.environment import Environment
+    from lmcli.render import Renderer
 
 EPILOG = """\b
 Examples:
@@ -37,13 +38,11 @@ def command(
 
     REF is a short name (lmcli list --all), a hub id as ORG/NAME or ORG/NAME@REVISION, or a .gguf file to
     convert.
-
-    \b
-    Examples:
-      lmcli pull smollm2
-      lmcli pull Qwen/Qwen3-0.6B
-      lmcli pull some-checkpoint.Q8_0.gguf
     """
+    from lmcli import checkpoints
+    from lmcli.commands._checkpoints import COLUMNS, row
+    from lmcli.commands._engine import EngineChoice
+
     settings = EngineChoice(environment, {"offline": offline}).settings
     pulled = [checkpoints.pull(ref, settings, renderer.report, trust_remote_code=trust_remote_code) for ref in refs]
     renderer.table([row(checkpoint) for checkpoint in pulled], COLUMNS | {"path": "PATH"})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli import checkpoints
-from lmcli.commands._checkpoints import Size
-from lmcli.commands._engine import EngineChoice, confirm
 from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
-from lmcli.environment import Environment
 from lmcli.errors import UsageError
-from lmcli.render import Renderer
+
+if TYPE_CHECKING:
+    from lmcli.environment import Environment
+    from lmcli.render import Renderer
 
 EPILOG = """\b
 Examples:
@@ -30,12 +31,11 @@ def command(environment: Environment, refs: tuple[str, ...], yes: bool, renderer
 
     Other programs share the hub's cache and will have to download them again. A folder of your own is never
     touched.
-
-    \b
-    Examples:
-      lmcli rm smollm2
-      lmcli rm --yes Qwen/Qwen3-0.6B
     """
+    from lmcli import checkpoints
+    from lmcli.commands._checkpoints import Size
+    from lmcli.commands._engine import EngineChoice
+
     settings = EngineChoice(environment, {}).settings
     if not yes and not _agreed(environment, refs):
         return 1
@@ -46,6 +46,8 @@ def command(environment: Environment, refs: tuple[str, ...], yes: bool, renderer
 
 
 def _agreed(environment: Environment, refs: tuple[str, ...]) -> bool:
+    from lmcli.commands._engine import confirm
+
     if not (environment.stdin.isatty() and environment.stderr.isatty()):
         raise UsageError(f"nobody is here to ask whether to delete {', '.join(refs)}", "add --yes")
     return confirm(environment, f"Delete {', '.join(refs)} from this machine?", default=False)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, output_options, texts_argument
-from lmcli.render import Renderer
-from lmcli.tasks.sentiment import Sentiment
-from lmcli.text.documents import Document
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.render import Renderer
+    from lmcli.text.documents import Document
 
 EPILOG = """\b
 Examples:
@@ -28,6 +31,8 @@ def command(documents: list[Document], engine: EngineChoice, renderer: Renderer)
 
     An argument that names a file is read. Several texts give a line each: label, probability and the text.
     """
+    from lmcli.tasks.sentiment import Sentiment
+
     task = Sentiment()
     opened = engine.open(task.name, renderer)
     name = opened.checkpoint.name

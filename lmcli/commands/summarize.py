@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
-from lmcli.commands._show import show_each
-from lmcli.render import Renderer
-from lmcli.tasks.summarize import Length, Summarize
-from lmcli.text.documents import Document
-from lmcli.types import SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.render import Renderer
+    from lmcli.tasks.summarize import Length
+    from lmcli.text.documents import Document
+    from lmcli.types import SamplingParams
 
 EPILOG = """\b
 Examples:
@@ -40,5 +43,8 @@ def command(
     A text longer than the model's context is summarized in parts, then the parts' summaries together; nothing is
     cut off.
     """
+    from lmcli.commands._show import show_each
+    from lmcli.tasks.summarize import Summarize
+
     task = Summarize(length, words, form == "bullets", params)
     show_each(task, engine.open(task.name, renderer), documents, renderer)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcli.commands._engine import EngineChoice
 from lmcli.commands._help import Command
 from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
-from lmcli.commands._show import show_each
-from lmcli.render import Renderer
-from lmcli.tasks.translate import Translate, source_of
-from lmcli.text.documents import Document
-from lmcli.text.language import parse
-from lmcli.types import SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.render import Renderer
+    from lmcli.text.documents import Document
+    from lmcli.types import SamplingParams
 
 EPILOG = """\b
 Examples:
@@ -25,6 +24,8 @@ Examples:
 
 
 def _code(ctx: click.Context, option: click.Parameter, value: Any) -> str | None:
+    from lmcli.text.language import parse
+
     return None if value == "auto" else parse(value)
 
 
@@ -42,6 +43,9 @@ def command(
     engine: EngineChoice, params: SamplingParams, renderer: Renderer,
 ) -> None:  # fmt: skip
     """Translate each FILE, or standard input, line by line; blank lines and line endings stay as they are."""
+    from lmcli.commands._show import show_each
+    from lmcli.tasks.translate import Translate, source_of
+
     task = Translate(target, source, params)
     spoken, _ = source_of(documents[0].text, source)
     opened = engine.open(task.name, renderer, languages=(spoken.partition("-")[0], target))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from lmcli.types import Checkpoint, Engine, Event
+if TYPE_CHECKING:
+    from lmcli.types import Checkpoint, Engine, Event
 
 
 def load(
