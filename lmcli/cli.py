@@ -15,6 +15,7 @@ from lmcli import __version__, engine
 from lmcli.commands._help import Command
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
+from lmcli.text.printable import printable
 
 EPILOG = """\b
 Examples:
@@ -119,7 +120,7 @@ def _report(error: LmcliError, code: int, arguments: Sequence[str], environment:
         environment.stdout.write(json.dumps({"error": fields}, ensure_ascii=False) + "\n")
         environment.stdout.flush()
         return code
-    environment.stderr.write(f"lmcli: {error.message}\n")
+    environment.stderr.write(printable(f"lmcli: {error.message}\n"))
     if error.hint:
-        environment.stderr.write(f"  hint: {error.hint}\n")
+        environment.stderr.write(printable(f"  hint: {error.hint}\n"))
     return code

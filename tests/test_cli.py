@@ -132,3 +132,20 @@ def test_an_interrupted_process_exits_130_with_what_came_and_no_traceback(endles
     assert endless.returncode == 130
     assert rest.startswith(b"line 1\n")
     assert b"Traceback" not in errors_shown
+
+
+def test_control_characters_of_the_model_never_reach_a_terminal() -> None:
+    attack = "red \x1b[31mtext\x07 \x9b2J and\x00 more\r\n"
+    shown = invoke("generate", "Hello", engine=ScriptedEngine([attack]), terminal=True).stdout
+    assert shown == "red [31mtext 2J and more\n"
+    piped = invoke("generate", "Hello", engine=ScriptedEngine([attack])).stdout
+    assert piped == attack  # What reads a pipe gets what the model wrote.
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_escape_code_is_written_where_colour_is_not_wanted(variable: dict[str, str]) -> None:
+    result = invoke("sentiment", "-v", "Lovely", engine=ScriptedEngine(), terminal=True, variables=variable)
+    assert "positive" in result.stdout
+    assert "\x1b[3" not in result.stdout + result.stderr
+    if "TERM" in variable:
+        assert "\x1b" not in result.stdout + result.stderr

@@ -24,7 +24,7 @@ LAYERS = [
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil"}
 ONLY_IN = {
-    "torch": ("engine/",), "transformers": ("engine/",), "rich": ("render/terminal.py",),
+    "torch": ("engine/",), "transformers": ("engine/",), "rich": ("render/drawing.py",),
     "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py",),
     "click": ("cli.py", "commands/"),
 }  # fmt: skip

@@ -28,8 +28,12 @@ def output_options(command: Command) -> Command:
 
         form = "jsonl" if jsonl else "json" if json_ else None
         renderer = pick(ctx.obj, Output(form, quiet, verbose, not no_color))
-        result = ctx.invoke(command, renderer=renderer, **rest)
-        renderer.close()
+        failed = True
+        try:
+            result = ctx.invoke(command, renderer=renderer, **rest)
+            failed = False
+        finally:
+            renderer.close(failed)
         return result
 
     return wrapped  # type: ignore[return-value]

@@ -45,6 +45,8 @@ class TranslationCodes:
         """
         if target is None:
             return self._task("summarization")
+        if source == "zh-Hant" and source not in self.languages:
+            source = "zh"  # Where one code stands for both ways of writing.
         self._check(source, target)
         from_, to = language(source or self._source or "en"), language(target)
         if self._scheme in _CODED:
@@ -102,7 +104,7 @@ class TranslationCodes:
         if self._scheme in _CODED:
             return self.languages
         if self._source:
-            return ("zh", "zh-Hant") if self._source == "zh" else (self._source,)
+            return (self._source,)
         return tuple(source for source, to in self._pairs() if to == target)
 
     def _pairs(self) -> list[tuple[str, str]]:

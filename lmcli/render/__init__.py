@@ -47,8 +47,8 @@ class Renderer(Protocol):
     def fields(self, values: Mapping[str, Any]) -> None:
         """Write one thing's facts to stdout, a line each."""
 
-    def close(self) -> None:
-        """Write what had to wait for the last record."""
+    def close(self, failed: bool) -> None:
+        """Clear the terminal of what moves and, unless the command `failed`, write what had to wait for the end."""
 
 
 def pick(environment: Environment, output: Output) -> Renderer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -45,10 +46,10 @@ class JsonRenderer(PlainRenderer):
     def fields(self, values: Mapping[str, Any]) -> None:
         self._add(dict(values))
 
-    def close(self) -> None:
-        if len(self._records) == 1:
+    def close(self, failed: bool) -> None:
+        if len(self._records) == 1 and not failed:
             self._print(self._records[0])
-        elif self._records:
+        elif self._records and not failed:
             self._print({"results": self._records})
 
     def _add(self, fields: dict[str, Any]) -> None:
@@ -58,7 +59,9 @@ class JsonRenderer(PlainRenderer):
             self._records.append(fields)
 
     def _print(self, value: Any) -> None:
-        self.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        # JSON escapes the controls of ASCII; those above it must not reach a terminal either.
+        self.write(re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def record(

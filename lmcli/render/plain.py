@@ -37,7 +37,7 @@ class PlainRenderer:
                         self.write(event.text)
                         last = event.text or last
                     case Label():
-                        self.write(self.label(event, file if input is None else _shortened(input)))
+                        self.label(event, file if input is None else _shortened(input))
                     case Done():
                         pass
                     case _:
@@ -48,15 +48,15 @@ class PlainRenderer:
                 self.write("\n")
         result = TaskResult.fold(shown)
         if self.output.verbose:
-            self.line(statistics(result))
+            self.aside(statistics(result) + "\n")
         return result
 
     def report(self, event: Event) -> None:
         match event:
             case Notice(text, verbose) if self.output.verbose or not (verbose or self.output.quiet):
-                self.line(text)
+                self.aside(text + "\n")
             case Reasoning(text) if self.output.verbose:
-                self.stderr.write(text)
+                self.aside(text)
             case Progress():
                 pass  # A log file is no place for a moving bar.
 
@@ -72,20 +72,22 @@ class PlainRenderer:
         for name, value in values.items():
             self.write(f"{name}\t{cell(value)}\n")
 
-    def close(self) -> None:
+    def close(self, failed: bool) -> None:
         pass
 
-    def label(self, label: Label, file: str | None) -> str:
+    def label(self, label: Label, belongs_to: str | None) -> None:
         """One record a line, columns by tab: label, score and, of several, what it belongs to."""
-        fields = [label.name, f"{label.score:.4f}", *([file] if file else [])]
-        return "\t".join(fields) + "\n"
+        fields = [label.name, f"{label.score:.4f}", *([belongs_to] if belongs_to else [])]
+        self.write("\t".join(fields) + "\n")
 
     def write(self, text: str) -> None:
+        """Part of the answer, to stdout."""
         self.stdout.write(text)
         self.stdout.flush()
 
-    def line(self, text: str) -> None:
-        self.stderr.write(text + "\n")
+    def aside(self, text: str) -> None:
+        """Anything else, to stderr."""
+        self.stderr.write(text)
         self.stderr.flush()
 
 

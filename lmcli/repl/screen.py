@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, TextIO
 
 from lmcli.repl.typeahead import Typeahead
+from lmcli.text.printable import printable
 from lmcli.types import Chunk, Event, Notice, Reasoning
-
-# C0 and C1 controls but tab and newline. Dropping each by itself leaves nothing to join over two chunks.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Screen:
     """A terminal; a `dumb` one can neither move its cursor nor dim its text."""
 
-    def __init__(
-        self, stdin: BinaryIO, stdout: TextIO, variables: Mapping[str, str], color: bool = True
-    ) -> None:
+    def __init__(self, stdin: BinaryIO, stdout: TextIO, variables: Mapping[str, str], color: bool = True) -> None:
         self.dumb = variables.get("TERM") == "dumb"
         self.color = color and not self.dumb and not variables.get("NO_COLOR")
         self.typeahead = Typeahead(stdin)
@@ -109,7 +104,7 @@ class Screen:
             self._write("\n")
 
     def _write(self, text: str, dim: bool = False) -> None:
-        text = _CONTROLS.sub("", text)
+        text = printable(text)
         if not text:
             return
         self._stdout.write(f"\x1b[2m{text}\x1b[22m" if dim and self.color else text)
