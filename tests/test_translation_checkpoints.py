@@ -4,14 +4,12 @@ say."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import tiny_translators as translators
-import torch
 import transformers
 from tiny_translators import TEXTS
 
@@ -21,15 +19,7 @@ from lmcli.errors import InputTooLong, UsageError
 from lmcli.types import Chunk, Done, SamplingParams
 
 BRIEF = SamplingParams(max_tokens=12)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small are faster alone, and much faster on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="session")
@@ -320,8 +310,11 @@ def test_a_source_it_was_not_made_for_is_refused(
     assert "en" in error.value.hint
 
 
-def test_traditional_chinese_is_a_source_for_a_checkpoint_from_chinese(unigram: Path, tmp_path: Path) -> None:
-    translators.marian(tmp_path, unigram, "zho", "eng")
+@pytest.mark.parametrize("family", ["m2m100", "mbart50", "zho"])
+def test_traditional_chinese_is_a_source_for_a_checkpoint_from_chinese(
+    family: str, unigram: Path, bpe: Path, t5_pieces: Path, tmp_path: Path
+) -> None:
+    build(family, tmp_path, unigram, bpe, t5_pieces)
     ours = load(tmp_path)
     assert rewritten(ours, TEXTS, "zh", "en") == rewritten(ours, TEXTS, "zh-Hant", "en")
 
@@ -361,6 +354,8 @@ def build(family: str, folder: Path, unigram: Path, bpe: Path, t5_pieces: Path) 
             return translators.mbart50(folder, unigram)
         case "t5":
             return translators.t5(folder, t5_pieces, translators.T5_TASKS)
+        case "zho":
+            return translators.marian(folder, unigram, "zho", "eng")
         case "marks":
             return translators.marian(folder, unigram, "eng", "mul", (">>deu<<", ">>fra<<"))
     return translators.marian(folder, unigram, "en", "de")

@@ -4,6 +4,7 @@ on a few lines of text."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import sentencepiece
 import tokenizers
 import torch
 import transformers
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import models, normalizers, pre_tokenizers, processors
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB_CODES
 
 LINES = [
@@ -32,7 +33,7 @@ SIZES = {
 }  # fmt: skip
 CLASSIFIER = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
-    "initializer_range": 0.6, "type_vocab_size": 2,
+    "initializer_range": 0.4, "type_vocab_size": 2,
 }  # fmt: skip
 
 
@@ -149,10 +150,10 @@ def t5(folder: Path, spm: Path, tasks: dict[str, Any] | None, **generation: Any)
 
 
 def bart(folder: Path, **generation: Any) -> Any:
-    tokenizer = _byte_level_bpe(folder, "BartTokenizer", 64)
+    tokenizer = _byte_level_bpe(folder, "BartTokenizer", 128)
     config = transformers.BartConfig(
-        **SIZES, vocab_size=len(tokenizer), pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2,
-        forced_eos_token_id=None,
+        **(SIZES | {"max_position_embeddings": 128}), vocab_size=len(tokenizer), pad_token_id=1, bos_token_id=0,
+        eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None,
     )  # fmt: skip
     settings = {"num_beams": 2, "min_length": 3, "max_length": 14, "no_repeat_ngram_size": 3, "forced_eos_token_id": 2}
     return save(
@@ -180,7 +181,7 @@ def bert(folder: Path, **fields: Any) -> Any:
 def distilbert(folder: Path, **fields: Any) -> Any:
     config = transformers.DistilBertConfig(
         vocab_size=_wordpieces(folder, "DistilBertTokenizer"), dim=32, n_layers=2, n_heads=2, hidden_dim=48,
-        max_position_embeddings=40, initializer_range=0.6, **fields,
+        max_position_embeddings=40, initializer_range=0.4, **fields,
     )  # fmt: skip
     return _classifier(folder, config)
 
@@ -193,26 +194,31 @@ def _classifier(folder: Path, config: Any) -> Any:
 
 
 def _wordpieces(folder: Path, tokenizer_class: str) -> int:
-    """vocab.txt and tokenizer.json of a BERT; the size of its vocabulary."""
+    """The tokenizer.json of a BERT: characters and whole words; the size of its vocabulary."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    text = " ".join(LINES).lower()
+    characters = sorted(set(text) - {" "} | set("[]"))
+    words = sorted(set(re.findall(r"[a-z]{2,}", text)))
+    vocabulary = [*special, *characters, *(f"##{character}" for character in characters), *words]
+    tokenizer = tokenizers.Tokenizer(models.WordPiece({p: i for i, p in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(LINES, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     # Files of training runs often cut and pad.
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding(length=8)
     tokenizer.save(str(folder / "tokenizer.json"))
     write(folder / "tokenizer_config.json", {"tokenizer_class": tokenizer_class, "model_max_length": 512})
-    return tokenizer.get_vocab_size()
+    return len(vocabulary)
 
 
 def _byte_level_bpe(folder: Path, tokenizer_class: str, model_max_length: int) -> Any:
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = tokenizers.ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(LINES, vocab_size=330, special_tokens=special, show_progress=False)
-    tokenizer.save_model(str(folder))
+    """vocab.json and merges.txt of a RoBERTa or BART: bytes and three merges."""
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", *alphabet, *map("".join, merges), "<mask>"]
+    write(folder / "vocab.json", {piece: i for i, piece in enumerate(vocabulary)})
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)), encoding="utf-8")
     write(folder / "tokenizer_config.json", {"tokenizer_class": tokenizer_class, "model_max_length": model_max_length})
     return getattr(transformers, tokenizer_class).from_pretrained(folder)
 
