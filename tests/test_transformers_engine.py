@@ -71,9 +71,10 @@ def test_greedy_text_is_that_of_transformers_whatever_was_asked_before(family: s
     first, _ = answer(ours, STORY)
     assert first == expected(ours, model, STORY)
     turns = [STORY + first + " And then?", STORY[:40] + "old cat", STORY[:40] + "old cat", "Rain", STORY]
+    theirs = {prompt: expected(ours, model, prompt) for prompt in set(turns)}
+    assert len(set(theirs.values())) > 2
     for prompt in turns:
-        assert answer(ours, prompt)[0] == expected(ours, model, prompt), prompt
-    assert len({expected(ours, model, prompt) for prompt in turns}) > 2
+        assert answer(ours, prompt)[0] == theirs[prompt], prompt
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -270,9 +271,8 @@ def test_code_that_transformers_has_itself_is_not_asked_for(with_own_code: Path)
 
 
 def test_loading_asks_nothing_of_the_network_and_says_nothing_on_stderr(tmp_path: Path) -> None:
-    for family, build in [("gpt2", save), ("mamba", save)]:
-        (tmp_path / family).mkdir()
-        build(family, tmp_path / family)
+    (tmp_path / "gpt2").mkdir()
+    save("gpt2", tmp_path / "gpt2")
     (tmp_path / "marian").mkdir()
     translators.marian(tmp_path / "marian", translators.train_pieces(tmp_path), "en", "de", num_beams=2)
     with socket.socket() as hub:
@@ -290,7 +290,7 @@ def test_loading_asks_nothing_of_the_network_and_says_nothing_on_stderr(tmp_path
         assert (run.returncode, run.stderr) == (0, "")
         with pytest.raises(BlockingIOError):  # Nobody has called.
             hub.accept()
-    assert run.stdout.count("Done") == 3
+    assert run.stdout.count("Done") == 2
 
 
 SCRIPT = """
@@ -301,9 +301,8 @@ from lmcli import engine
 from lmcli.types import SamplingParams
 folder = Path(sys.argv[1])
 brief = SamplingParams(max_tokens=2)
-for family in ("gpt2", "mamba"):
-    *_, done = engine.load(tiny.checkpoint(folder / family, family), "cpu").stream("The cat", brief)
-    print(done)
+*_, done = engine.load(tiny.checkpoint(folder / "gpt2", "gpt2"), "cpu").stream("The cat", brief)
+print(done)
 ours = engine.load(tiny.checkpoint(folder / "marian", "marian", "seq2seq"), "cpu")
 *_, done = ours.rewrite(["The cat sat.", "Rain!"], brief, "en", "de")
 print(done)

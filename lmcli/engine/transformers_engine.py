@@ -120,14 +120,10 @@ class TransformersDecoder:
         return output.logits[0, -last:].float(), getattr(output, self._cache_name, None)
 
     def _crop(self, surplus: int) -> bool:
-        """Whether the cache could forget its last `surplus` tokens: no recurrent state can, nor a window that has slid
-        on. Some releases of transformers pass over a recurrent layer in silence, so it is asked for here."""
-        layers = getattr(self._cache, "layers", None)
-        if not layers or any(hasattr(layer, "conv_states") for layer in layers):
-            return False
+        """Whether the cache could forget its last tokens: no recurrent state can, nor a window that has slid on."""
         try:
             self._cache.crop(-surplus)
-        except (RuntimeError, ValueError):
+        except (AttributeError, RuntimeError, ValueError):
             return False
         return True
 
@@ -156,7 +152,7 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool) -
                 ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
     except Exception as error:  # Whatever goes wrong in there is about this checkpoint.
-        if isinstance(error, MemoryError) or "memory" in str(error):
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
             raise
         raise _refused(checkpoint, error) from error
     _check_weights(checkpoint, model, found)
