@@ -39,7 +39,7 @@ class Sentiment:
         judge = _judge(engine)
         for start in range(0, len(texts), _BATCH):
             batch = [parts(text, judge.room, judge.size) for text in texts[start : start + _BATCH]]
-            judged = iter(judge.judge([piece for pieces in batch for piece in pieces]))
+            judged = judge.judge([piece for pieces in batch for piece in pieces])
             for pieces in batch:
                 yield _events([next(judged) for _ in pieces])
 
@@ -74,8 +74,8 @@ class _Judge(Protocol):
     def size(self, text: str) -> int:
         """Tokens of `text`."""
 
-    def judge(self, texts: Sequence[str]) -> list[_Judged]:
-        """The probabilities of each text, under lmcli's names of the labels."""
+    def judge(self, texts: Sequence[str]) -> Iterator[_Judged]:
+        """The probabilities of each text, under lmcli's names of the labels, each as soon as it is known."""
 
 
 def _judge(engine: Engine) -> _Judge:
@@ -93,10 +93,10 @@ class _ClassifierJudge:
         self._engine = engine
         self.room, self.size = engine.context_length, engine.count
 
-    def judge(self, texts: Sequence[str]) -> list[_Judged]:
+    def judge(self, texts: Sequence[str]) -> Iterator[_Judged]:
         results = self._engine.classify(texts)
         tokens = [self.size(text) for text in texts]
-        return [_Judged(known_labels(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True)]
+        return (_Judged(known_labels(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True))
 
 
 class _CausalJudge:
@@ -115,10 +115,10 @@ class _CausalJudge:
     def size(self, text: str) -> int:
         return self._engine.count(prompts.sentiment(text)) - self._instruction
 
-    def judge(self, texts: Sequence[str]) -> list[_Judged]:
-        sizes = [self.size(text) for text in texts]
-        pairs = zip(texts, sizes, strict=True)
-        return [_Judged(self._scores(text), max(size, 1), size + self._instruction) for text, size in pairs]
+    def judge(self, texts: Sequence[str]) -> Iterator[_Judged]:
+        for text in texts:
+            size = self.size(text)
+            yield _Judged(self._scores(text), max(size, 1), size + self._instruction)
 
     def _scores(self, text: str) -> dict[str, float]:
         pairs = zip(self._likelihoods(text), self._bias, strict=True)
