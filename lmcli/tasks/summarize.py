@@ -73,7 +73,7 @@ def _condense(writer: _Writer, text: str, size: int) -> Generator[Event, None, t
     """The summaries of the parts of `text`, a paragraph each, and what they took."""
     if writer.room < _SMALLEST_PART:
         raise _too_small(writer)
-    pieces = parts(text, writer.room, writer.size)
+    pieces = writer.divide(text)
     yield Notice(f"the text has {size} tokens, the context room for {writer.room}: {len(pieces)} parts", verbose=True)
     summaries, spent = [], Usage()
     for event in writer.write_parts(pieces, writer.room // 4):
@@ -97,6 +97,9 @@ class _Writer(Protocol):
     def size(self, text: str) -> int:
         """Tokens of `text`."""
 
+    def divide(self, text: str) -> list[str]:
+        """The text in parts of at most `room` tokens."""
+
     def write(self, text: str) -> Iterator[Event]:
         """The summary, as a stream."""
 
@@ -115,6 +118,12 @@ class _CausalWriter:
 
     def size(self, text: str) -> int:
         return self._engine.count(self._prompt(text, self._form)) - self._instruction
+
+    def divide(self, text: str) -> list[str]:
+        # A template takes longer to fill in than a sentence to count: count without it, then check the parts.
+        pieces = parts(text, self.room, self._engine.count)
+        fit = all(self.size(piece) <= self.room for piece in pieces)
+        return pieces if fit else parts(text, self.room, self.size)
 
     def write(self, text: str) -> Iterator[Event]:
         checkpoint = self._engine.checkpoint
@@ -146,6 +155,9 @@ class _Seq2SeqWriter:
 
     def size(self, text: str) -> int:
         return self._engine.count(text)
+
+    def divide(self, text: str) -> list[str]:
+        return parts(text, self.room, self.size)
 
     def write(self, text: str) -> Iterator[Event]:
         return self._engine.rewrite([text], self._params)
