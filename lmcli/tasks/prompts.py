@@ -31,7 +31,7 @@ def summary(text: str, form: SummaryForm, instruct: bool) -> Prompt:
         how = f"写成要点列表，每个要点一行，以“- ”开头，共约{form.words}个字" if form.bullets else f"约{form.words}个字"
         script = "繁体中文" if form.code == "zh-Hant" else "中文"
         return Conversation.ask(
-            f"文本：\n{quoted}请用{script}概括上面的文本，{how}。只写摘要，不要添加原文没有的内容。"
+            f"文本：\n{quoted}请用{script}概括上面的文本，{how}。只写摘要，不要添加原文没有的内容。\n\n摘要："
         )
     if form.bullets:
         count = max(2, round(form.words / 15))
