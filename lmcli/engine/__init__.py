@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ def load(
     verbose Notices, what `auto` chose and why our engine was passed over. Raises UsageError for a device this
     machine lacks, CheckpointError for weights that do not fit their config, OutOfMemory.
     """
+    # Threads that wait for each other spin only briefly, then sleep: on a busy machine, in a pipe of two lmcli's say,
+    # libgomp's default makes a token take ten times as long. It is read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from lmcli.engine.loading import load_engine
 
     return load_engine(checkpoint, device, dtype, trust_remote_code, report)
