@@ -1,0 +1,115 @@
+"""Runs a command line of the documentation: the real program, a scripted engine, every checkpoint already here.
+
+`documented.py ARGUMENTS` does so as a process, in the folders that the environment variables name.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripted import Result, ScriptedEngine, Terminal, folder_checkpoint
+
+from lmcli.checkpoints import catalog, store
+from lmcli.cli import leave, run
+from lmcli.environment import Environment
+from lmcli.settings import load as settings_of
+from lmcli.types import Checkpoint, Engine
+
+KINDS = {"translate": "seq2seq", "summarize": "seq2seq", "sentiment": "classifier", "chat": "causal"}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One `$ …` line of a ```console block: the exit code stated by a following `$ echo $?`, and what it shows."""
+
+    page: str
+    text: str
+    code: int
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text}"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The bodies of a page's fenced blocks in `language`."""
+    return [body for name, body in BLOCK.findall(text) if name == language]
+
+
+def lines(page: Path) -> list[Line]:
+    """The commands of a page's console blocks, but for the `echo $?` that state an exit code."""
+    found: list[Line] = []
+    for block in blocks(page.read_text(encoding="utf-8"), "console"):
+        entries = [entry.partition("\n") for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+        for (text, _, output), (following, _, code) in zip(entries, [*entries[1:], ("", "", "")], strict=True):
+            if text != "echo $?":
+                stated = int(code) if following == "echo $?" else 0
+                found.append(Line(page.name, text, stated, output.rstrip("\n")))
+    return found
+
+
+def commands(text: str) -> list[tuple[dict[str, str], list[str]]]:
+    """The variables and words of each command of a pipeline, redirections left out."""
+    words = shlex.shlex(text, posix=True, punctuation_chars="|<>")
+    words.whitespace_split = True  # a word may be of any characters
+    found: list[tuple[dict[str, str], list[str]]] = [({}, [])]
+    skip = False
+    for word in words:
+        variables, arguments = found[-1]
+        if skip or word in {"<", ">"}:
+            skip = not skip
+        elif word == "|":
+            found.append(({}, []))
+        elif not arguments and re.fullmatch(r"\w+=.*", word):
+            variables |= dict([word.split("=", 1)])
+        else:
+            arguments.append(word)
+    return found
+
+
+def furnish(folder: Path) -> dict[str, str]:
+    """Lay every checkpoint of the catalogue and those the documentation names into `folder`; the variables for it."""
+    hub_ids = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B@main")
+    cache = folder / "cache" / "checkpoints"
+    for name in (*(entry.name for entry in catalog.ENTRIES), *hub_ids):
+        entry = catalog.of(name)
+        folder_checkpoint(cache / name.replace("/", "--"), KINDS[entry.task if entry else "chat"])
+    folder_checkpoint(folder / "my-checkpoint")
+    variables = {
+        "LMCLI_CACHE": str(folder / "cache"), "LMCLI_STATE": str(folder / "state"),
+        "LMCLI_CONFIG": str(folder / "config.toml"), "HF_HUB_CACHE": str(folder / "hub"),
+    }  # fmt: skip
+    file = folder / "model.Q8_0.gguf"
+    file.write_bytes(b"GGUF")
+    folder_checkpoint(store.converted(file, settings_of(variables)))
+    return variables
+
+
+def invoke(arguments: list[str], stdin: bytes | None, variables: Mapping[str, str], terminal: bool) -> Result:
+    """Run one command; `stdin` None is a terminal at which everything is answered with yes."""
+    answers = Keyboard(b"y\n") if stdin is None else io.BytesIO(stdin)
+    stdout, stderr = (Terminal() if terminal else io.StringIO()), Terminal()
+    code = run(arguments, Environment(answers, stdout, stderr, variables, scripted_engine))
+    return Result(code, stdout.getvalue(), stderr.getvalue())
+
+
+class Keyboard(io.BytesIO):
+    """Standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def scripted_engine(checkpoint: Checkpoint, *_arguments: object, **_options: object) -> Engine:
+    return ScriptedEngine(["The release went out and two bugs were found."], checkpoint=checkpoint)
+
+
+if __name__ == "__main__":
+    leave(run(sys.argv[1:], Environment.of_process(scripted_engine)))
