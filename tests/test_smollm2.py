@@ -89,7 +89,7 @@ def test_the_tokens_of_a_chat_are_those_of_transformers(smollm2: Checkpoint) -> 
         assert ours.tokenizer.encode(text) == theirs(text)["input_ids"]
 
 
-@pytest.mark.parametrize(("question", "count"), zip(QUESTIONS, [40, 120, 250], strict=True))
+@pytest.mark.parametrize(("question", "count"), list(zip(QUESTIONS, [40, 120, 250], strict=True)))
 def test_long_greedy_answers_equal_those_of_transformers(
     smollm2: Checkpoint, reference: Any, question: str, count: int
 ) -> None:
