@@ -191,6 +191,9 @@ class CausalEngine(Protocol):
     checkpoint: Checkpoint
     context_length: int  # tokens, prompt and answer together
 
+    def prepare(self) -> None:
+        """Make ready for long answers while there is time to; safe in another thread, and never needed."""
+
     def count(self, prompt: Prompt) -> int:
         """Tokens of `prompt`, with its template and special tokens."""
 

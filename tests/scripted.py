@@ -21,9 +21,7 @@ Answer = str | Callable[[str], str]
 
 
 def checkpoint(kind: str = "causal", name: str = "scripted", instruct: bool = True) -> Checkpoint:
-    return Checkpoint(
-        name, Path("/nowhere"), None, "llama", kind, "float32", 1000, 4000, "apache-2.0", instruct
-    )  # type: ignore[arg-type]
+    return Checkpoint(name, Path("/nowhere"), None, "llama", kind, "float32", 1000, 4000, "apache-2.0", instruct)  # type: ignore[arg-type]
 
 
 def plain(prompt: Prompt) -> str:
@@ -48,6 +46,9 @@ class ScriptedEngine:
     prompts: list[str] = field(default_factory=list)
     params: list[SamplingParams] = field(default_factory=list)
     batches: list[list[str]] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        pass
 
     def count(self, prompt: Prompt) -> int:
         return len(re.findall(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+", plain(prompt)))

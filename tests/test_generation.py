@@ -56,6 +56,9 @@ class Typist:
         self._said += 1
         return logits
 
+    def prepare(self) -> None:
+        pass
+
     def rewind(self, length: int) -> int:
         self.tokens = self.tokens[:length]
         return length

@@ -99,7 +99,8 @@ def test_packed_decode_stays_within_fp16_of_fp32(tmp_path: Path) -> None:
     packed = engine.load(tiny.checkpoint(tmp_path, "qwen3"), "cpu", "auto")
     assert isinstance(exact, GenerationEngine)
     assert isinstance(packed, GenerationEngine)
-    for token in exact.tokenizer.encode(PROMPT):  # One by one: every step is a packed one in the end.
+    packed.prepare()
+    for token in exact.tokenizer.encode(PROMPT):  # One by one: every step is a packed one.
         expected, logits = exact.decoder.forward([token]), packed.decoder.forward([token])
         assert (logits - expected).norm() / expected.norm() < 0.01
 

@@ -40,6 +40,9 @@ class Decoder(Protocol):
         Interrupted half way it leaves the cache as it was.
         """
 
+    def prepare(self) -> None:
+        """Do now what would otherwise be done behind the first tokens; another thread may."""
+
     def rewind(self, length: int) -> int:
         """Forget all but the first `length` tokens, or more where the cache cannot be cut there; what is kept."""
 
@@ -53,6 +56,9 @@ class GenerationEngine:
         self.context_length = decoder.context_length
         self.tokenizer = tokenizer
         self.decoder = decoder
+
+    def prepare(self) -> None:
+        self.decoder.prepare()
 
     def count(self, prompt: Prompt) -> int:
         return len(self.tokenizer.encode(prompt))

@@ -12,10 +12,27 @@ from torch.nn import functional as F
 PACKED_ROWS = 8
 
 
-class Fused:
-    """The concatenated outputs (T, ΣN) of several nn.Linear (N, K) on one x (T, K)."""
+class Linear(nn.Module):
+    """A weight (N, K) and perhaps a bias (N,), on the meta device until the checkpoint's own are assigned.
 
-    def __init__(self, *parts: nn.Linear) -> None:
+    nn.Linear would initialise them, and on the meta device that alone imports torch._dynamo: two seconds.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = empty(outputs, inputs)
+        self.bias: nn.Parameter | None = empty(outputs) if bias else None
+
+
+def empty(*shape: int) -> nn.Parameter:
+    """A parameter that has a shape and no memory yet."""
+    return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
+
+
+class Fused:
+    """The concatenated outputs (T, ΣN) of several Linear (N, K) on one x (T, K)."""
+
+    def __init__(self, *parts: Linear) -> None:
         self.parts = parts
         self._packed: Any = None
 
@@ -33,18 +50,10 @@ class Fused:
         """
         if len(self.parts) == 1:
             return
-        weight = torch.cat([part.weight.data for part in self.parts])
-        bias = torch.cat([part.bias.data for part in self.parts]) if self.parts[0].bias is not None else None
-        first = 0
-        for part in self.parts:
-            last = first + part.weight.shape[0]
-            part.weight.data = weight[first:last]
-            if bias is not None:
-                part.bias.data = bias[first:last]
-            first = last
-        whole = nn.Linear(1, 1, bias=bias is not None, device="meta")
-        whole.weight = nn.Parameter(weight, requires_grad=False)
-        whole.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        whole = Linear(1, 1)
+        whole.weight = _stacked([part.weight for part in self.parts])
+        biases = self._biases()
+        whole.bias = _stacked(biases) if biases else None
         self.parts = (whole,)
 
     def pack(self, weight: Tensor) -> None:
@@ -55,8 +64,21 @@ class Fused:
         """
         if weight.abs().max() > torch.finfo(torch.float16).max:
             return  # This layer stays as it is: fp16 could not hold it.
-        bias = torch.cat([part.bias.float() for part in self.parts]) if self.parts[0].bias is not None else None
+        biases = self._biases()
+        bias = torch.cat(biases).float() if biases else None
         self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+
+    def _biases(self) -> list[nn.Parameter]:
+        """The parts' biases: all have one or none has."""
+        return [part.bias for part in self.parts if part.bias is not None]
+
+
+def _stacked(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """One parameter of all rows, of which the given ones become views."""
+    whole = torch.cat([parameter.data for parameter in parameters])
+    for parameter, rows in zip(parameters, whole.split([len(p) for p in parameters]), strict=True):
+        parameter.data = rows
+    return nn.Parameter(whole, requires_grad=False)
 
 
 def can_pack() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -10,31 +11,45 @@ from torch import Tensor
 
 from lmcli.engine.linear import Fused
 
-# Projections packed with each decoded token, four a layer: a short answer never pays for all of them.
-_PER_TOKEN = 24
+# A copy costs as much time as some 60 tokens save by it. So a short answer makes none, and a long one a few (there are
+# four projections a layer) with each token.
+_FIRST_TOKENS = 16
+_PER_TOKEN = 8
 
 
 class Packer:
-    """Packs `projections` (the head first, by far the largest) a few at a time, at each call."""
+    """Packs `projections` (the head first, by far the largest) a few at a time, or all at once in another thread."""
 
     def __init__(self, projections: Sequence[Fused]) -> None:
         self._waiting = deque(projections)
+        self._lock = threading.Lock()
+        self._tokens = 0
         # One buffer for all: freed and allocated anew, the fp32 weights would leave holes between the packed ones,
         # as large as all of these together.
         self._scratch = torch.empty(0)
 
-    def __bool__(self) -> bool:
-        """Whether anything is left to pack."""
-        return bool(self._waiting)
+    def token(self) -> None:
+        """Before each token that is decoded: do its share."""
+        self._tokens += 1
+        if self._tokens > _FIRST_TOKENS:
+            for _ in range(min(_PER_TOKEN, len(self._waiting))):
+                self._next()
+
+    def all(self) -> None:
+        """Pack what is left."""
+        while self._waiting:
+            self._next()
 
     @torch.inference_mode()
-    def __call__(self) -> None:
-        for _ in range(min(_PER_TOKEN, len(self._waiting))):
+    def _next(self) -> None:
+        with self._lock:
+            if not self._waiting:
+                return
             projection = self._waiting[0]
             projection.pack(self._in_fp32(projection))
             self._waiting.popleft()
-        if not self._waiting:
-            self._scratch = torch.empty(0)
+            if not self._waiting:
+                self._scratch = torch.empty(0)
 
     def _in_fp32(self, projection: Fused) -> Tensor:
         """The projection's weights below one another (ΣN, K), until the next call."""

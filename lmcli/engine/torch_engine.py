@@ -27,8 +27,7 @@ def open_engine(checkpoint: Checkpoint, config: DecoderConfig, placement: Placem
 
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:
     """The module with the checkpoint's weights, mapped where they need no conversion."""
-    with torch.device("meta"):
-        decoder = Decoder(config)
+    decoder = Decoder(config)
     weights = convert(read_weights(checkpoint.path), placement.device, placement.dtype)
     weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
     # The norms work on the residual stream, in its precision; they are a thousandth of the weights.
@@ -56,16 +55,19 @@ class TorchDecoder:
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
-        self._pack_some = Packer(decoder.projections() if placement.packed else ())
+        self._packer = Packer(decoder.projections() if placement.packed else ())
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
         if len(tokens) == 1:
-            self._pack_some()
+            self._packer.token()
         ids = torch.tensor(tokens, device=self.device)
         logits: Tensor = self._decoder(ids, self._cache, self._rope, last)
         self.tokens += tokens
         return logits
+
+    def prepare(self) -> None:
+        self._packer.all()
 
     def rewind(self, length: int) -> int:
         self.tokens = self.tokens[:length]

@@ -104,6 +104,9 @@ class TransformersDecoder:
         self.tokens, self._cache = [*held, *tokens], cache
         return logits
 
+    def prepare(self) -> None:
+        pass
+
     def rewind(self, length: int) -> int:
         surplus = len(self.tokens) - length
         if self._cache is None or length <= 0 or (surplus > 0 and not self._crop(surplus)):

@@ -51,6 +51,9 @@ class Loading:
 
     def _run(self) -> None:
         try:
-            self._future.set_result(self._load(self.notices.append))
+            engine = self._load(self.notices.append)
         except BaseException as error:
             self._future.set_exception(error)
+        else:
+            self._future.set_result(engine)
+            engine.prepare()  # The user is still typing.

@@ -55,9 +55,7 @@ def system(session: Session, argument: str) -> Step:
         return Step(session.with_system(None), say="(no system message)")
     if argument:
         return Step(session.with_system(argument), say="(system message set)")
-    return Step(
-        session, say=f"{session.system or 'no system message'}\n/system TEXT sets it, /system - removes it"
-    )
+    return Step(session, say=f"{session.system or 'no system message'}\n/system TEXT sets it, /system - removes it")
 
 
 def set_parameter(session: Session, argument: str) -> Step:
@@ -70,9 +68,7 @@ def set_parameter(session: Session, argument: str) -> Step:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(PARAMETERS)}"
         return Step(session, say=f"no parameter '{name}'; {hint}")
     if not value:
-        return Step(
-            session, say=f"{name} {_shown(getattr(session.params, name))} · takes {PARAMETERS[name].takes}"
-        )
+        return Step(session, say=f"{name} {_shown(getattr(session.params, name))} · takes {PARAMETERS[name].takes}")
     try:
         params = replace(session.params, **{name: PARAMETERS[name].read(value)})
     except ValueError:
@@ -172,11 +168,7 @@ def _inside(block: str) -> str:
 
 def _suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, [*COMMANDS, *ALIASES], n=1)
-    return (
-        f"did you mean '/{near[0]}'?"
-        if near
-        else "/help lists them, //text sends a text that begins with a slash"
-    )
+    return f"did you mean '/{near[0]}'?" if near else "/help lists them, //text sends a text that begins with a slash"
 
 
 def _used(session: Session) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lmcli.engine.config import ConfigFields, DecoderConfig, read_dimensions
 from lmcli.engine.kv_cache import KVCache, LayerSlot
-from lmcli.engine.linear import Fused
+from lmcli.engine.linear import Fused, Linear, empty
 from lmcli.engine.rope import Rope, rotate
 
 
@@ -31,16 +31,16 @@ def read(config: dict[str, Any]) -> DecoderConfig:
 class Decoder(nn.Module):
     """Token ids to logits. Parameters are named as in the checkpoint, less the leading `model.`.
 
-    Build it on the meta device and assign the checkpoint's own tensors: nothing is ever initialised or copied.
+    It is built on the meta device and assigned the checkpoint's own tensors: nothing is ever initialised or copied.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.head = Fused(self.lm_head)
         self.windows = set(config.sliding_windows)
 
@@ -60,6 +60,17 @@ class Decoder(nn.Module):
         """Every linear layer; first the head, the largest."""
         blocks = [block for layer in self.layers for block in (layer.self_attn, layer.mlp)]
         return [self.head, *(projection for block in blocks for projection in block.projections)]
+
+
+class Embedding(nn.Module):
+    """A row (hidden,) a token id; its weight is a Linear's in a head that is tied to it."""
+
+    def __init__(self, vocab_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.weight = empty(vocab_size, hidden_size)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.embedding(tokens, self.weight)
 
 
 class Layer(nn.Module):
@@ -82,10 +93,10 @@ class Attention(nn.Module):
         super().__init__()
         self.H, self.KV, self.D = config.num_heads, config.num_kv_heads, config.head_dim
         hidden, bias = config.hidden_size, config.attention_bias
-        self.q_proj = nn.Linear(hidden, self.H * self.D, bias=bias)
-        self.k_proj = nn.Linear(hidden, self.KV * self.D, bias=bias)
-        self.v_proj = nn.Linear(hidden, self.KV * self.D, bias=bias)
-        self.o_proj = nn.Linear(self.H * self.D, hidden, bias=config.output_bias)
+        self.q_proj = Linear(hidden, self.H * self.D, bias=bias)
+        self.k_proj = Linear(hidden, self.KV * self.D, bias=bias)
+        self.v_proj = Linear(hidden, self.KV * self.D, bias=bias)
+        self.o_proj = Linear(self.H * self.D, hidden, bias=config.output_bias)
         self.qkv, self.output = Fused(self.q_proj, self.k_proj, self.v_proj), Fused(self.o_proj)
         self.projections = (self.qkv, self.output)
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
@@ -118,9 +129,9 @@ class MLP(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self.gate_proj = nn.Linear(hidden, inner, bias=bias)
-        self.up_proj = nn.Linear(hidden, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, hidden, bias=bias)
+        self.gate_proj = Linear(hidden, inner, bias=bias)
+        self.up_proj = Linear(hidden, inner, bias=bias)
+        self.down_proj = Linear(inner, hidden, bias=bias)
         self.gate_up, self.down = Fused(self.gate_proj, self.up_proj), Fused(self.down_proj)
         self.projections = (self.gate_up, self.down)
 
@@ -134,7 +145,7 @@ class RMSNorm(nn.Module):
 
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(size))
+        self.weight = empty(size)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
