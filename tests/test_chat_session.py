@@ -53,9 +53,7 @@ def test_an_answer_joins_the_conversation() -> None:
 
 
 def test_an_interrupted_answer_keeps_what_came() -> None:
-    step = take_turn(
-        session(), Interrupted(events=(Chunk("Once "), Chunk("upon"))), "tell", lambda event: None
-    )
+    step = take_turn(session(), Interrupted(events=(Chunk("Once "), Chunk("upon"))), "tell", lambda event: None)
     assert contents(step.session.conversation) == ["tell", "Once upon"]
     assert step.interrupted
 

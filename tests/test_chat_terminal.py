@@ -59,11 +59,7 @@ class Chat:
     def prompts(self) -> list[list[list[str]]]:
         """What the engine was sent so far, as messages of role and content."""
         log = self.folder / "prompts.jsonl"
-        return (
-            [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            if log.exists()
-            else []
-        )
+        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
 
     def type(self, text: str) -> None:
         self.child.send(text)

@@ -70,9 +70,7 @@ def test_damaged_utf_8_is_not_read_as_something_else(tmp_path):
     assert f"offset {len(CHINESE.encode()) - 3}" in refusal(tmp_path, damaged)
 
 
-@pytest.mark.parametrize(
-    "data", [b"text\0with a NUL", b"\x7fELF" + bytes(range(32)) * 9, b"\x01\x02\x03" * 40]
-)
+@pytest.mark.parametrize("data", [b"text\0with a NUL", b"\x7fELF" + bytes(range(32)) * 9, b"\x01\x02\x03" * 40])
 def test_a_binary_file_is_refused_by_name(tmp_path, data):
     assert "binary" in refusal(tmp_path, data)
 
