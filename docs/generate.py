@@ -30,7 +30,9 @@ def completion(shell: str) -> str:
     """The script a shell sources once; it asks `lmcli` itself for the words, names of checkpoints included."""
     script_class = get_completion_class(shell)
     assert script_class is not None
-    return script_class(root, {}, "lmcli", "_LMCLI_COMPLETE").source()
+    script = script_class(root, {}, "lmcli", "_LMCLI_COMPLETE").source()
+    # click's script completes at its first call alone: autoloaded, it takes the second for a `source` of itself.
+    return script.replace("$zsh_eval_context[-1] == loadautofunc", "$funcstack[1] == _lmcli")
 
 
 def _sections() -> Iterator[str]:

@@ -240,6 +240,7 @@ def test_what_is_generated_is_up_to_date(generate: Any) -> None:
     assert not stale, "run: make docs"
 
 
+@pytest.mark.skipif(not shutil.which("sed"), reason="needs sed")
 def test_the_ci_run_finds_the_readmes_test_command() -> None:
     script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
     (pattern,) = re.findall(r"sed -n '([^']*)' README\.md", script)
