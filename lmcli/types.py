@@ -62,7 +62,8 @@ class SamplingParams:
     """How the next token is chosen and when to stop.
 
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 switch a filter off.
-    `max_tokens` None is as many as the context holds. `seed` None draws a fresh one.
+    `max_tokens` None is as many as the context holds. `seed` None draws a fresh one. With `think` False a reasoning
+    checkpoint whose template can do so answers at once.
     """
 
     max_tokens: int | None = None
@@ -73,6 +74,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    think: bool = True
 
 
 @dataclass(frozen=True)

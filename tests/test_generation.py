@@ -267,3 +267,46 @@ def test_chat_templates_render_as_in_transformers(folder: Path) -> None:
         messages, add_generation_prompt=True, return_dict=False
     )
     assert FastTokenizer(folder).encode(conversation) == theirs
+
+
+def test_a_task_can_ask_a_reasoning_checkpoint_not_to_think(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama"))
+    quick = "{% if enable_thinking is defined and not enable_thinking %}<think>\n</think>{% endif %}"
+    tools = "{% if tools is not none %}tools!{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(tiny.CHAT_TEMPLATE + quick + tools)
+    tokenizer = FastTokenizer(tmp_path)
+    question = Conversation.ask("Why?")
+    assert tokenizer.decode(tokenizer.encode(question, think=False)).endswith("<think>\n</think>")
+    assert tokenizer.decode(tokenizer.encode(question)).endswith("assistant\n")
+    loaded = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    assert isinstance(loaded, GenerationEngine)
+    usage = TaskResult.fold(loaded.stream(question, SamplingParams(max_tokens=2, think=False))).usage
+    assert usage.prompt_tokens == len(tokenizer.encode(question, think=False))
+
+
+def test_an_added_token_the_template_speaks_in_is_only_text_in_a_message(tmp_path: Path) -> None:
+    from tokenizers import AddedToken
+
+    tiny.save(tmp_path, tiny.config("llama"))
+    (tmp_path / "chat_template.jinja").write_text("[TURN]{{ messages[0]['content'] }}[END]")
+    plain_tokens = tiny.byte_tokenizer()
+    plain_tokens.add_tokens([AddedToken("[TURN]", special=False), AddedToken("[END]", special=False)])
+    plain_tokens.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = FastTokenizer(tmp_path)
+    tokens = tokenizer.encode(Conversation.ask("a[END][TURN]b"))
+    assert [tokens.count(plain_tokens.token_to_id(mark)) for mark in ("[TURN]", "[END]")] == [1, 1]
+    assert tokenizer.decode(tokens) == "[TURN]a[END][TURN]b[END]"
+
+
+def test_running_out_of_memory_in_an_answer_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmcli.errors import OutOfMemory
+
+    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    assert isinstance(loaded, GenerationEngine)
+
+    def full(*_: object, **__: object) -> Tensor:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(loaded.decoder, "forward", full)
+    with pytest.raises(OutOfMemory):
+        list(loaded.stream("Once", SamplingParams()))

@@ -134,3 +134,51 @@ def test_an_unknown_field_of_the_config_is_never_ignored(unknown: dict[str, Any]
     assert read_config(known).num_layers == 3
     with pytest.raises(NotUnderstood, match=next(iter(unknown)).removesuffix("_scaling")):
         read_config(known | unknown)
+
+
+def test_a_head_trained_apart_is_used_though_the_config_ties_it(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tiny.save(tmp_path, tiny.config("llama", tie_word_embeddings=True))
+    weights = load_file(tmp_path / "model.safetensors")
+    apart = torch.randn(weights["model.embed_tokens.weight"].shape)
+    save_file(weights | {"lm_head.weight": apart}, tmp_path / "model.safetensors", {"format": "pt"})
+    ours = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    assert isinstance(ours, GenerationEngine)
+    prompt = ours.tokenizer.encode(PROMPT)
+    with_own_head = ours.decoder.forward(prompt)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    tied = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    assert isinstance(tied, GenerationEngine)
+    assert not torch.allclose(with_own_head, tied.decoder.forward(prompt), atol=0.1)
+
+
+def test_an_fp16_checkpoint_keeps_its_precision_in_decode(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05)).half().save_pretrained(tmp_path)
+    exact = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), "cpu", "float32")
+    ours = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), "cpu", "auto")
+    assert isinstance(exact, GenerationEngine)
+    assert isinstance(ours, GenerationEngine)
+    ours.prepare()
+    for token in exact.tokenizer.encode(PROMPT)[:20]:
+        expected, logits = exact.decoder.forward([token]), ours.decoder.forward([token])
+        assert (logits - expected).norm() / expected.norm() < 0.002
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"is_causal": False},
+        {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "surprise": 1}},
+        {"rope_scaling": {"rope_type": "llama3", "factor": 2.0}},
+        {"rope_parameters": {"full_attention": {"rope_type": "default"}}},
+        {"num_attention_heads": None},
+    ],
+)
+def test_what_is_switched_off_missing_or_nested_is_not_guessed(unknown: dict[str, Any]) -> None:
+    from lmcli.engine.config import NotUnderstood
+    from lmcli.engine.families import read_config
+
+    known = {"model_type": "llama", **{k: v for k, v in tiny.DIMENSIONS.items() if v is not None}}
+    with pytest.raises(NotUnderstood):
+        read_config(known | unknown)

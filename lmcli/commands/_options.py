@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lmcli.parameters import PARAMETERS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -28,12 +30,12 @@ def output_options(command: Command) -> Command:
 
         form = "jsonl" if jsonl else "json" if json_ else None
         renderer = pick(ctx.obj, Output(form, quiet, verbose, not no_color))
-        failed = True
         try:
             result = ctx.invoke(command, renderer=renderer, **rest)
-            failed = False
-        finally:
-            renderer.close(failed)
+        except BaseException as error:
+            renderer.close(error)
+            raise
+        renderer.close(None)
         return result
 
     return wrapped  # type: ignore[return-value]
@@ -68,19 +70,21 @@ def engine_options(command: Command) -> Command:
 
 def sampling_options(temperature: float) -> Callable[[Command], Command]:
     """--temperature (with the command's default) and its kin; passes `params`."""
-    share = click.FloatRange(0, 1)
+    takes = {name: _Sampling(name) for name in PARAMETERS}
     options = [
-        click.option("--max-tokens", metavar="N", type=click.IntRange(min=1), help="Longest answer, in tokens."),
-        click.option("--temperature", metavar="T", type=click.FloatRange(min=0), default=temperature,
+        click.option("--max-tokens", metavar="N", type=takes["max_tokens"], help="Longest answer, in tokens."),
+        click.option("--temperature", metavar="T", type=takes["temperature"], default=temperature,
                      show_default=True, help="0 is greedy."),
-        click.option("--top-k", metavar="K", type=click.IntRange(min=0), default=0,
-                     help="Draw from the K likeliest tokens."),
-        click.option("--top-p", metavar="P", type=share, default=1.0, help="Draw from the likeliest mass P."),
-        click.option("--min-p", metavar="P", type=share, default=0.0, help="Least share of the likeliest token."),
-        click.option("--repetition-penalty", metavar="R", type=click.FloatRange(min=0, min_open=True), default=1.0,
+        click.option("--top-k", metavar="K", type=takes["top_k"], default=0, help="Draw from the K likeliest tokens."),
+        click.option("--top-p", metavar="P", type=takes["top_p"], default=1.0,
+                     help="Draw from the likeliest mass P."),
+        click.option("--min-p", metavar="P", type=takes["min_p"], default=0.0,
+                     help="Least share of the likeliest token."),
+        click.option("--repetition-penalty", metavar="R", type=takes["repetition_penalty"], default=1.0,
                      help="Above 1 discourages tokens already seen."),
-        click.option("--stop", metavar="TEXT", multiple=True, help="End before TEXT; may be given several times."),
-        click.option("--seed", metavar="N", type=int, help="The same seed draws the same answer."),
+        click.option("--stop", metavar="TEXT", multiple=True, callback=_without_empty,
+                     help="End before TEXT; may be given several times."),
+        click.option("--seed", metavar="N", type=takes["seed"], help="The same seed draws the same answer."),
     ]  # fmt: skip
 
     def decorate(command: Command) -> Command:
@@ -89,12 +93,31 @@ def sampling_options(temperature: float) -> Callable[[Command], Command]:
         def wrapped(ctx: click.Context, /, **values: Any) -> Any:
             from lmcli.types import SamplingParams
 
-            params = SamplingParams(**{name: values.pop(name) for name in SamplingParams.__dataclass_fields__})
+            names = SamplingParams.__dataclass_fields__.keys() & values.keys()
+            params = SamplingParams(**{name: values.pop(name) for name in names})
             return ctx.invoke(command, params=params, **values)
 
         return reduce(lambda inner, option: option(inner), reversed(options), wrapped)  # type: ignore[return-value]
 
     return decorate
+
+
+class _Sampling(click.ParamType):
+    """A sampling parameter, read as the chat's /set reads it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return PARAMETERS[self.name].read(str(value))
+        except ValueError:
+            self.fail(f"it takes {PARAMETERS[self.name].takes}, not '{value}'", param, ctx)
+
+
+def _without_empty(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Every answer begins with the empty text, so as a stop text it is passed over."""
+    return tuple(text for text in texts if text)
 
 
 def files_argument(command: Command) -> Command:

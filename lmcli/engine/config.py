@@ -10,8 +10,26 @@ _IRRELEVANT = {
     "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "dtype", "eos_token_id", "id2label",
     "initializer_range", "label2id", "model_type", "pad_token_id", "pretraining_tp", "torch_dtype",
     "transformers.js_config", "transformers_version", "use_cache", "is_llama_config", "unsloth_fixed",
-    "use_mrope", "max_window_layers", "keys_to_ignore_at_inference", "task_specific_params",
+    "max_window_layers", "keys_to_ignore_at_inference", "task_specific_params", "unsloth_version",
+    "_attn_implementation_autoset",
 }  # fmt: skip
+
+
+# Keys of what a decoder may have and ours has not: harmless where they are switched off.
+_SWITCHES = {
+    "attention_bias", "mlp_bias", "use_sliding_window", "use_qk_norm", "qk_layernorm", "hidden_dropout", "resid_pdrop",
+    "embd_pdrop", "classifier_dropout", "output_attentions", "output_hidden_states", "output_router_logits",
+}  # fmt: skip
+# What each way of stretching rope must say, and what it may.
+_ROPE_KEYS: dict[str, tuple[set[str], set[str]]] = {
+    "default": (set(), {"original_max_position_embeddings"}),
+    "linear": ({"factor"}, {"original_max_position_embeddings"}),
+    "llama3": ({"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}, set()),
+    "yarn": (
+        {"factor", "original_max_position_embeddings"},
+        {"attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"},
+    ),
+}
 
 
 class NotUnderstood(Exception):
@@ -64,6 +82,13 @@ class ConfigFields:
         value = self._config.get(name)
         return default if value is None else value
 
+    def need(self, name: str) -> int:
+        """A dimension. Raises NotUnderstood where it is missing or no number."""
+        value = self.get(name)
+        if not isinstance(value, int):
+            raise NotUnderstood(f"{name}={value!r}")
+        return value
+
     def expect(self, name: str, *understood: Any) -> None:
         """Raise NotUnderstood where `name` has a value we do not compute; the first of `understood` is the default."""
         value = self.get(name, understood[0])
@@ -73,7 +98,8 @@ class ConfigFields:
     def finish(self) -> None:
         """Raise NotUnderstood for any key left unread that could change the result."""
         for name, value in self._config.items():
-            if name not in self._read | _IRRELEVANT and value not in (None, False, {}, []):
+            off = value in (None, {}, []) or (not value and name in _SWITCHES)
+            if name not in self._read | _IRRELEVANT and not off:
                 raise NotUnderstood(f"{name}={value!r}")
 
 
@@ -81,13 +107,13 @@ def read_dimensions(fields: ConfigFields) -> dict[str, Any]:
     """The fields of DecoderConfig that every family of ours spells alike."""
     fields.expect("hidden_act", "silu", "swish")
     fields.expect("rope_interleaved", False)
-    heads = fields.get("num_attention_heads")
-    hidden = fields.get("hidden_size")
-    num_layers = fields.get("num_hidden_layers")
+    heads = fields.need("num_attention_heads")
+    hidden = fields.need("hidden_size")
+    num_layers = fields.need("num_hidden_layers")
     return {
-        "vocab_size": fields.get("vocab_size"),
+        "vocab_size": fields.need("vocab_size"),
         "hidden_size": hidden,
-        "intermediate_size": fields.get("intermediate_size"),
+        "intermediate_size": fields.need("intermediate_size"),
         "num_layers": num_layers,
         "num_heads": heads,
         "num_kv_heads": fields.get("num_key_value_heads", heads),
@@ -119,10 +145,14 @@ def _read_rope(fields: ConfigFields) -> RopeConfig:
     theta = scaling.pop("rope_theta", theta)
     kind = scaling.pop("rope_type", None) or scaling.pop("type", None) or "default"
     scaling.pop("type", None)
-    if kind not in ("default", "linear", "llama3", "yarn"):
+    if kind not in _ROPE_KEYS:
         raise NotUnderstood(f"rope_type={kind!r}")
     if scaling.pop("partial_rotary_factor", 1.0) != 1.0:
         raise NotUnderstood("partial_rotary_factor")
     if kind == "yarn":
         scaling.setdefault("original_max_position_embeddings", fields.get("max_position_embeddings"))
+    needed, known = _ROPE_KEYS[kind]
+    given = {name for name, value in scaling.items() if value is not None}
+    if needed - given or given - needed - known:
+        raise NotUnderstood(f"rope_type={kind!r} with {sorted(given ^ needed)}")
     return RopeConfig(float(theta), kind, scaling)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 
-from lmcli.engine.linear import can_pack
-from lmcli.errors import OutOfMemory, UsageError
+from lmcli.engine.linear import can_pack, prefill_dtype
+from lmcli.engine.memory import check_memory
+from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event, Notice
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -25,7 +25,7 @@ class Placement:
 
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{self.device}, {dtype}" + (" prefill, float16 packed decode" if self.packed else "")
+        return f"{self.device}, {dtype}" + (", float16 packed decode" if self.packed else "")
 
 
 def place(checkpoint: Checkpoint, device: str, dtype: str, report: Callable[[Event], None]) -> Placement:
@@ -39,7 +39,8 @@ def place(checkpoint: Checkpoint, device: str, dtype: str, report: Callable[[Eve
         half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         placement = Placement(where, half)
     report(Notice(f"{checkpoint.name} on {placement}, {torch.get_num_threads()} threads", verbose=True))
-    check_memory(checkpoint, placement)
+    # Mapped weights can be paged out again; it is the packed copies (2 bytes each) or converted ones that must fit.
+    check_memory(checkpoint, where, 2 if placement.packed else placement.dtype.itemsize)
     return placement
 
 
@@ -58,24 +59,8 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
-def check_memory(checkpoint: Checkpoint, placement: Placement) -> None:
-    """Raises OutOfMemory before loading where the weights alone cannot fit."""
-    needed = checkpoint.num_parameters * placement.dtype.itemsize
-    if placement.device.type == "cuda":
-        free = torch.cuda.mem_get_info(placement.device)[0]
-    else:
-        free = psutil.virtual_memory().available
-    if needed > free:
-        raise OutOfMemory(
-            f"{checkpoint.name} needs {needed / 1e9:.1f} GB for its weights, "
-            f"{placement.device} has {free / 1e9:.1f} GB free",
-            "choose a smaller checkpoint: lmcli list --all",
-        )
-
-
 def _cpu_prefill_dtype(checkpoint: Checkpoint) -> torch.dtype:
-    # bf16 arithmetic is 2.5 times as fast as fp32 where the CPU has it; fp16's is 10 times slower. What lies on disk
-    # in fp32 stays so: converting it would cost memory and precision.
-    if checkpoint.dtype == "float32" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.float32
-    return torch.bfloat16
+    # What lies on disk in fp32 or fp16 stays so: converting it would cost memory and precision.
+    if checkpoint.dtype in ("float32", "float16"):
+        return DTYPES[checkpoint.dtype]
+    return prefill_dtype()

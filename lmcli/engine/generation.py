@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lmcli.engine.memory import memory_errors
 from lmcli.engine.sampling import Sampler
 from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, Tokenizer
@@ -64,18 +65,23 @@ class GenerationEngine:
         return len(self.tokenizer.encode(prompt))
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
-        tokens = self._fitting(prompt)
+        tokens = self._fitting(prompt, params.think)
         room = self.context_length - len(tokens)
         limit = room if params.max_tokens is None else min(params.max_tokens, room)
-        return self._stream(tokens, limit, params, isinstance(prompt, Conversation))
+        return self._guarded(self._stream(tokens, limit, params, isinstance(prompt, Conversation)))
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
-        tokens = self._fitting(prompt)
-        first, _ = self._prefill(tokens)
-        return [self._log_likelihood(first, tokens, continuation) for continuation in continuations]
+        tokens = self._fitting(prompt, think=False)  # A label follows the prompt at once.
+        with memory_errors(self.checkpoint):
+            first, _ = self._prefill(tokens)
+            return [self._log_likelihood(first, tokens, continuation) for continuation in continuations]
 
-    def _fitting(self, prompt: Prompt) -> list[int]:
-        tokens = self.tokenizer.encode(prompt) or sorted(self.tokenizer.stop_ids)[:1] or [0]
+    def _guarded(self, events: Iterator[Event]) -> Iterator[Event]:
+        with memory_errors(self.checkpoint):
+            yield from events
+
+    def _fitting(self, prompt: Prompt, think: bool) -> list[int]:
+        tokens = self.tokenizer.encode(prompt, think) or sorted(self.tokenizer.stop_ids)[:1] or [0]
         if len(tokens) >= self.context_length:
             raise InputTooLong(
                 f"the text has {len(tokens)} tokens, more than the {self.context_length} of {self.checkpoint.name}",

@@ -48,9 +48,11 @@ class KVCache:
         capacity = max(_BLOCK, self._k.shape[3])
         while capacity < needed:
             capacity *= 2
-        shape = (*self._shape[:3], capacity, self._shape[4])
-        for name in ("_k", "_v"):
-            old = getattr(self, name)
-            grown = torch.empty(shape, dtype=old.dtype, device=old.device)
-            grown[:, :, :, : self.length] = old[:, :, :, : self.length]
-            setattr(self, name, grown)
+        # Both or none: Ctrl-C may come while the second is copied.
+        grown = self._copied(self._k, capacity), self._copied(self._v, capacity)
+        self._k, self._v = grown
+
+    def _copied(self, old: Tensor, capacity: int) -> Tensor:
+        new = torch.empty((*self._shape[:3], capacity, self._shape[4]), dtype=old.dtype, device=old.device)
+        new[:, :, :, : self.length] = old[:, :, :, : self.length]
+        return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -39,8 +40,12 @@ class Fused:
     def __call__(self, x: Tensor) -> Tensor:
         if self._packed is not None and x.shape[0] <= PACKED_ROWS:
             return torch.ops.quantized.linear_dynamic_fp16.default(x, self._packed)
-        x = x.to(self.parts[0].weight.dtype)
-        outputs = [F.linear(x, part.weight, part.bias) for part in self.parts]
+        dtype = self.parts[0].weight.dtype
+        if dtype is torch.float16 and x.device.type == "cpu" and x.shape[0] > PACKED_ROWS:
+            # fp16 arithmetic is ten times slower than bf16's or fp32's on a CPU: convert the weights on the way.
+            dtype = prefill_dtype()
+        x = x.to(dtype)
+        outputs = [F.linear(x, _as(part.weight, dtype), _as(part.bias, dtype)) for part in self.parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
 
     def fuse(self) -> None:
@@ -62,7 +67,8 @@ class Fused:
         Decode reads every weight once per token, and this op reads at 24-34 GB/s where F.linear with one row reaches
         12-16.
         """
-        if weight.abs().max() > torch.finfo(torch.float16).max:
+        low, high = torch.aminmax(weight)
+        if max(-low, high) > torch.finfo(torch.float16).max:
             return  # This layer stays as it is: fp16 could not hold it.
         biases = self._biases()
         bias = torch.cat(biases).float() if biases else None
@@ -71,6 +77,17 @@ class Fused:
     def _biases(self) -> list[nn.Parameter]:
         """The parts' biases: all have one or none has."""
         return [part.bias for part in self.parts if part.bias is not None]
+
+
+@cache
+def prefill_dtype() -> torch.dtype:
+    """What this CPU multiplies matrices fastest in: bf16, 2.5 times as fast as fp32, where it has it."""
+    mkldnn = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if mkldnn else torch.float32
+
+
+def _as(parameter: nn.Parameter | None, dtype: torch.dtype) -> Tensor | None:
+    return None if parameter is None else parameter.to(dtype)
 
 
 def _stacked(parameters: list[nn.Parameter]) -> nn.Parameter:

@@ -1,17 +1,16 @@
-"""Loading: which engine a checkpoint gets, and running out of memory told as such."""
+"""Loading: which engine a checkpoint gets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from lmcli.engine import torch_engine
 from lmcli.engine.config import DecoderConfig, NotUnderstood
 from lmcli.engine.device import place
 from lmcli.engine.families import read_config
-from lmcli.engine.tokenizer import read_json
-from lmcli.errors import OutOfMemory
+from lmcli.engine.files import read_json
+from lmcli.engine.memory import memory_errors
 from lmcli.types import Checkpoint, Engine, Event, Notice
 
 
@@ -24,29 +23,11 @@ def load_engine(
             try:
                 config = _understand(checkpoint)
             except NotUnderstood as reason:
-                report(
-                    Notice(
-                        f"{checkpoint.name} runs on transformers: our decoder does not know {reason}",
-                        verbose=True,
-                    )
-                )
+                text = f"{checkpoint.name} runs on transformers: our decoder does not know {reason}"
+                report(Notice(text, verbose=True))
             else:
                 return torch_engine.open_engine(checkpoint, config, place(checkpoint, device, dtype, report))
         return _transformers(checkpoint, device, dtype, trust_remote_code, report)
-
-
-@contextmanager
-def memory_errors(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turn the allocators' errors into OutOfMemory."""
-    try:
-        yield
-    except MemoryError as error:
-        raise _out_of_memory(checkpoint) from error
-    except RuntimeError as error:
-        # torch's CPU allocator raises a plain RuntimeError, the GPU's a subclass of it.
-        if "out of memory" not in str(error) and "not enough memory" not in str(error):
-            raise
-        raise _out_of_memory(checkpoint) from error
 
 
 def _understand(checkpoint: Checkpoint) -> DecoderConfig:
@@ -64,7 +45,3 @@ def _transformers(
     from lmcli.engine.transformers_engine import open_engine
 
     return open_engine(checkpoint, device, dtype, trust_remote_code, report)
-
-
-def _out_of_memory(checkpoint: Checkpoint) -> OutOfMemory:
-    return OutOfMemory(f"{checkpoint.name} does not fit into memory", "choose a smaller checkpoint: lmcli list --all")

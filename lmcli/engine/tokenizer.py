@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tokenizers
 
 from lmcli.engine.chat_template import ChatTemplate, read_template
+from lmcli.engine.files import read_json
 from lmcli.errors import CheckpointError
 from lmcli.types import Prompt
 
 
-class Tokenizer(Protocol):
-    """What an engine needs of a tokenizer; `stop_ids` end an answer."""
+class Tokenizer(ABC):
+    """What an engine needs of a tokenizer; `stop_ids` end an answer, `template` is None for a base checkpoint."""
 
     stop_ids: frozenset[int]
+    template: ChatTemplate | None
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """A conversation through the chat template, a string with the special tokens the checkpoint begins with."""
+    def encode(self, prompt: Prompt, think: bool = True) -> list[int]:
+        """A conversation through the chat template, a string with the special tokens the checkpoint begins with.
 
+        Raises CheckpointError for a conversation with a base checkpoint.
+        """
+        if isinstance(prompt, str):
+            return self.encode_text(prompt)
+        if self.template is None:
+            raise CheckpointError(
+                "this is a base checkpoint: it has no chat template",
+                "use lmcli generate, or an instruct checkpoint",
+            )
+        return [token for piece in self.template.render(prompt, think) for token in self.encode_continuation(piece)]
+
+    @abstractmethod
+    def encode_text(self, text: str) -> list[int]:
+        """The tokens of a whole text."""
+
+    @abstractmethod
     def encode_continuation(self, text: str) -> list[int]:
         """The tokens of `text` where it goes on from something, without special tokens."""
 
+    @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text, without special tokens."""
 
 
-class FastTokenizer:
+class FastTokenizer(Tokenizer):
     """A checkpoint's tokenizer.json, chat template and stop ids."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,25 +56,19 @@ class FastTokenizer:
         # Files written for training may cut or pad silently; here nothing is cut.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        config = read_json(folder / "tokenizer_config.json")
+        # Older checkpoints name their special tokens in a file of their own.
+        config = read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json")
         special = {name: _content(value) for name, value in config.items() if name.endswith("_token") and value}
         source = read_template(folder, config)
-        added = self._tokenizer.get_added_tokens_decoder()
-        quotable = tuple(token.content for token in added.values() if token.special)
-        self._template = ChatTemplate(source, special, quotable) if source else None
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        marks = {token.content for token in added if token.special}
+        self.template = ChatTemplate(source, special, marks, {token.content for token in added}) if source else None
         eos = special.get("eos_token")
         eos_id = self._tokenizer.token_to_id(eos) if eos else None
         self.stop_ids = read_stop_ids(folder) | (frozenset() if eos_id is None else frozenset({eos_id}))
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return self._tokenizer.encode(prompt).ids
-        if self._template is None:
-            raise CheckpointError(
-                "this is a base checkpoint: it has no chat template",
-                "use lmcli generate, or an instruct checkpoint",
-            )
-        return [token for piece in self._template.render(prompt) for token in self.encode_continuation(piece)]
+    def encode_text(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text).ids
 
     def encode_continuation(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -94,17 +107,6 @@ class Detokenizer:
     def _new(self) -> str:
         before = self._tokenizer.decode(self._tokens[self._start : self._shown])
         return self._tokenizer.decode(self._tokens[self._start :])[len(before) :]
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A checkpoint's JSON file, {} where there is none. Raises CheckpointError where it is broken."""
-    try:
-        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}", "pull the checkpoint again") from error
-    return value
 
 
 def read_stop_ids(folder: Path) -> frozenset[int]:

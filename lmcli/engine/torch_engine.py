@@ -33,7 +33,10 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
     # The norms work on the residual stream, in its precision; they are a thousandth of the weights.
     weights |= {name: weight.float() for name, weight in weights.items() if name.endswith("norm.weight")}
     if config.tie_embeddings:
-        weights["lm_head.weight"] = weights.get("embed_tokens.weight", weights.get("lm_head.weight"))
+        # A file that holds both after all has trained them apart.
+        for one, other in (("lm_head.weight", "embed_tokens.weight"), ("embed_tokens.weight", "lm_head.weight")):
+            if one not in weights and other in weights:
+                weights[one] = weights[other]
     # Old files carry the rotary frequencies, which follow from the config.
     assign(decoder, {name: w for name, w in weights.items() if not name.endswith("rotary_emb.inv_freq")})
     if not placement.packed:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from lmcli.engine.batches import by_length, check_fits, encode, usable_context
+from lmcli.engine.memory import memory_errors
 from lmcli.types import Checkpoint, Prompt
 
 _BATCH_TOKENS = 4096  # of padded input
@@ -44,7 +45,8 @@ class TransformersClassifier:
     def _probabilities(self, batch: list[Any]) -> list[list[float]]:
         padded = self._tokenizer.pad(batch, padding=len(batch) > 1, return_tensors="pt").to(self._model.device)
         inputs = {name: tensor for name, tensor in padded.items() if name in self._accepted}
-        logits = self._model(**inputs).logits.float()  # (B, labels)
+        with memory_errors(self.checkpoint):
+            logits = self._model(**inputs).logits.float()  # (B, labels)
         several = self._model.config.problem_type == "multi_label_classification" or len(self._labels) == 1
         rows: list[list[float]] = (logits.sigmoid() if several else logits.softmax(-1)).tolist()
         return rows

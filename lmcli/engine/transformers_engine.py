@@ -17,12 +17,13 @@ from lmcli.checkpoints import safety
 from lmcli.engine.batches import positions
 from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, place
+from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
-from lmcli.engine.tokenizer import read_json, read_stop_ids
+from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
 from lmcli.errors import CheckpointError, LmcliError
-from lmcli.types import Checkpoint, Engine, Event, Prompt
+from lmcli.types import Checkpoint, Engine, Event
 
 _CLASSES = {
     "causal": transformers.AutoModelForCausalLM,
@@ -51,26 +52,20 @@ def open_engine(
     )
 
 
-class TransformersTokenizer:
-    """tokenizer.Tokenizer over transformers'."""
+class TransformersTokenizer(Tokenizer):
+    """transformers' own tokenizer of a checkpoint."""
 
     def __init__(self, tokenizer: Any, folder: Path) -> None:
         self._tokenizer = tokenizer
         source = read_template(folder, read_json(folder / "tokenizer_config.json"))
         special = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-        self._template = ChatTemplate(source, special, tuple(tokenizer.all_special_tokens)) if source else None
+        marks, added = set(tokenizer.all_special_tokens), set(tokenizer.get_added_vocab())
+        self.template = ChatTemplate(source, special, marks, added) if source else None
         eos = tokenizer.eos_token_id
         self.stop_ids = read_stop_ids(folder) | (frozenset() if eos is None else frozenset({eos}))
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return list(self._tokenizer(prompt)["input_ids"])
-        if self._template is None:
-            raise CheckpointError(
-                "this is a base checkpoint: it has no chat template",
-                "use lmcli generate, or an instruct checkpoint",
-            )
-        return [token for piece in self._template.render(prompt) for token in self.encode_continuation(piece)]
+    def encode_text(self, text: str) -> list[int]:
+        return list(self._tokenizer(text)["input_ids"])
 
     def encode_continuation(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])

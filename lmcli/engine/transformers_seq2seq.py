@@ -12,6 +12,7 @@ import transformers
 from torch import Tensor
 
 from lmcli.engine.batches import by_length, check_fits, encode, usable_context
+from lmcli.engine.memory import memory_errors
 from lmcli.engine.translation_codes import TranslationCodes
 from lmcli.types import Checkpoint, Chunk, Done, Event, Prompt, SamplingParams, Usage
 
@@ -79,7 +80,7 @@ class TransformersSeq2Seq:
     @torch.inference_mode()
     def _generate(self, batch: list[list[int]], options: dict[str, Any], clock: _Clock) -> list[list[int]]:
         padded = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self._model.device)
-        with warnings.catch_warnings():
+        with memory_errors(self.checkpoint), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Advice on generation_config.json, the checkpoint's author's matter.
             output = self._model.generate(**padded, **options, stopping_criteria=[clock])
         return [self._trimmed(row) for row in output]

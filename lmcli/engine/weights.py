@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from lmcli.checkpoints.checkpoint import weight_files
 from lmcli.errors import CheckpointError
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its name, mapped from its file and not yet read."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = ["model.safetensors"]
     weights: dict[str, Tensor] = {}
-    for name in names:
+    for path in weight_files(folder):
         try:
-            with safe_open(folder / name, framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 weights |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"cannot read {folder / name}: {error}", "pull the checkpoint again") from error
+            raise CheckpointError(f"cannot read {path}: {error}", "pull the checkpoint again") from error
     return weights
 
 

@@ -13,7 +13,7 @@ def read_config(config: dict[str, Any]) -> DecoderConfig:
     """The dimensions in a config.json. Raises NotUnderstood, saying what, where any of it is not ours to compute."""
     model_type = str(config.get("model_type", ""))
     name = f"{__name__}.{model_type}"
-    if not model_type.isidentifier() or find_spec(name) is None:
+    if not model_type.isidentifier() or model_type.startswith("_") or find_spec(name) is None:
         raise NotUnderstood(f"model_type={model_type!r}")
     read: DecoderConfig = import_module(name).read(config)
     return read
