@@ -51,6 +51,7 @@ def label(engine: ScriptedEngine, text: str) -> Label:
         ),
         ({"joy": 0.8, "anger": 0.2}, {"joy": 0.8, "anger": 0.2}),
         (dict.fromkeys(["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], 0.25),) * 2,
+        ({"LABEL_5": 0.2, "good": 0.1, "bad": 0.7},) * 2,
     ],
 )
 def test_labels_are_known_by_their_usual_names(own, known):

@@ -2,11 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
-from scripted import ScriptedEngine, checkpoint, invoke
+from scripted import ScriptedEngine, checkpoint, invoke, plain
 
-from lmcli.errors import InputTooLong
+from lmcli.errors import CheckpointError, InputTooLong
 from lmcli.tasks.summarize import Summarize
 from lmcli.types import Chunk, Done, Notice, Progress, SamplingParams, TaskResult
 
@@ -95,8 +96,39 @@ def test_a_model_that_repeats_the_text_ends_in_an_error_not_a_loop():
 
 
 def test_a_model_that_says_nothing_of_the_parts_ends_in_an_error():
-    with pytest.raises(InputTooLong):
+    with pytest.raises(CheckpointError, match="no summary"):
         list(Summarize().run(ScriptedEngine([""], context_length=256), BOOK))
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_a_part_without_a_summary_is_told_and_keeps_its_first_sentences(kind):
+    answers = iter(["", *["a part's summary."] * 100])
+    engine = ScriptedEngine([lambda _prompt: next(answers)], context_length=600, checkpoint=checkpoint(kind))
+    events = list(Summarize().run(engine, BOOK))
+    assert any("no summary of part 1 of" in notice.text and not notice.verbose for notice in notices(events))
+    assert SENTENCES[0] in engine.prompts[-1]
+    assert SENTENCES[-1] not in engine.prompts[-1]
+
+
+def test_parts_that_were_cut_are_told_under_v():
+    class Cut(ScriptedEngine):
+        def stream(self, prompt, params):
+            for event in super().stream(prompt, params):
+                yield (
+                    replace(event, finish_reason="length")
+                    if isinstance(event, Done) and facts(plain(prompt))
+                    else event
+                )
+
+    engine = Cut([brief], context_length=600)
+    told = [notice for notice in notices(Summarize().run(engine, BOOK)) if "longest" in notice.text]
+    assert [notice.verbose for notice in told] == [True]
+
+
+def test_no_summary_is_thought_over():
+    engine = ScriptedEngine([brief], context_length=600)
+    list(Summarize().run(engine, BOOK))
+    assert not any(params.think for params in engine.params)
 
 
 def test_a_context_too_small_for_the_instruction_is_refused():

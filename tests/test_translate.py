@@ -2,13 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import ScriptedEngine, checkpoint, invoke
 
-from lmcli.errors import InputTooLong
+from lmcli.commands._engine import EngineChoice
+from lmcli.errors import InputTooLong, UsageError
 from lmcli.tasks.translate import Translate
 from lmcli.text.layout import segments
 from lmcli.types import Chunk, Done, Notice, Progress, TaskResult
@@ -123,13 +125,57 @@ def test_quotation_marks_of_the_text_stay_and_those_of_the_model_go():
     assert translate("“Hello.”", engine) == "“Hallo.”"
 
 
+@pytest.mark.parametrize("answer", ['"Jia" and "Yi"', "“A” et “B”", "「甲」和「乙」"])
+def test_quotation_marks_around_two_things_stay(answer):
+    engine = ScriptedEngine([answer], checkpoint=checkpoint("seq2seq"))
+    assert translate("Both of them.", engine) == answer
+
+
+def test_fenced_code_comes_through_and_is_not_translated():
+    text = "Run this:\n\n```sh\necho hello  # say it\n~~~\n```\n\n  ~~~\n  print this\n  ~~~~\nDone now.\n"
+    engine = translator()
+    expected = text.replace("Run this:", "<Run this:>").replace("Done now.", "<Done now.>")
+    assert translate(text, engine) == expected
+    assert engine.batches == [["Run this:", "Done now."]]
+
+
+@pytest.mark.parametrize("text", ["```\nIt goes on.\n", "A title\n~~~~~~~\nIt goes on.\n\nMore\n~~~~\nThe end.\n"])
+def test_a_line_that_opens_no_code_block_keeps_nothing_from_being_translated(text):
+    engine = translator()
+    translate(text, engine)
+    assert "It goes on." in engine.batches[0]
+
+
+@pytest.mark.parametrize("line", ["/usr/bin/env", "./run.sh", "~/notes", "C:\\Users\\me", "docs/text.md", "- a/b.py"])
+def test_a_line_that_is_only_a_path_is_not_translated(line):
+    engine = translator()
+    assert translate(f"Look here.\n  {line}\n", engine) == f"<Look here.>\n  {line}\n"
+
+
+@pytest.mark.parametrize("line", ["and/or", "Yes/No", "/我觉得不好。", "see /usr/bin now", "The end."])
+def test_words_with_a_slash_are_translated(line):
+    assert translate(line, translator()) == f"<{line}>"
+
+
+@pytest.mark.parametrize("literal", ["`ls -l`", "{name}", "${HOME}", "{{ user.name }}", "https://example.org/a"])
+def test_what_a_program_reads_is_told_where_the_translation_lost_it(literal):
+    sentence = f"Hello {literal}, go on."
+    kept, lost = (
+        [event.text for event in Translate("de", "en").run(ScriptedEngine([answer]), sentence)
+         if isinstance(event, Notice) and not event.verbose]
+        for answer in (f"Hallo {literal}。", "Hallo.")
+    )  # fmt: skip
+    assert kept == []
+    assert lost == [f"the translation lacks {literal}: {sentence}"]
+
+
 def test_a_language_model_is_asked_sentence_by_sentence():
     engine = ScriptedEngine([lambda prompt: marked(source_sentence(prompt))])
     text = "One is here. Two is there.\n\nThree.\n"
     assert translate(text, engine) == "<One is here.> <Two is there.>\n\n<Three.>\n"
     assert len(engine.prompts) == 3
     assert all("German" in prompt for prompt in engine.prompts)
-    assert all(params.temperature == 0 for params in engine.params)
+    assert all(params.temperature == 0 and not params.think for params in engine.params)
     assert engine.params[0].max_tokens == 3 * 3 + 32
 
 
@@ -203,6 +249,39 @@ def test_a_text_in_the_target_language_passes_through():
     assert (result.code, result.stdout) == (0, "Hello.\r\n")
     assert "English already" in result.stderr
     assert engine.batches == []
+
+
+def test_files_in_the_target_language_need_no_checkpoint(tmp_path):
+    names = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    for name in names:
+        Path(name).write_text("The mayor has opened the new bridge over the river.\n")
+    result = invoke("translate", "--to", "en", "--offline", *names, engine=None)  # nothing to open, none to fetch
+    assert result.code == 0
+    assert result.stdout.count("The mayor has opened") == 2
+
+
+def test_the_checkpoint_is_chosen_by_the_first_file_that_needs_one(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(EngineChoice, "open", lambda *args, **_: asked.append(args[3]) or translator())
+    for name, text in (("a", "The mayor has opened the new bridge."), ("b", "今天的天气很好。")):
+        (tmp_path / name).write_text(text)
+    assert invoke("translate", "--to", "en", str(tmp_path / "a"), str(tmp_path / "b")).code == 0
+    assert asked == [("zh", "en")]
+
+
+def test_a_file_whose_language_the_checkpoint_does_not_know_is_named(tmp_path):
+    class Pair(ScriptedEngine):
+        def rewrite(self, texts, params, source=None, target=None):
+            if source != "zh":
+                raise UsageError("scripted does not translate from German into English")
+            return super().rewrite(texts, params, source, target)
+
+    for name, text in (("a.txt", "今天的天气很好。"), ("b.txt", "Das Wetter ist heute sehr schön.")):
+        (tmp_path / name).write_text(text)
+    engine = Pair(checkpoint=checkpoint("seq2seq"))
+    result = invoke("translate", "--to", "en", str(tmp_path / "a.txt"), str(tmp_path / "b.txt"), engine=engine)
+    assert result.code == 2
+    assert f"{tmp_path / 'b.txt'}: scripted does not translate from German" in result.stderr
 
 
 def test_an_unknown_language_is_a_usage_error_with_the_nearest():

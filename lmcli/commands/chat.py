@@ -12,7 +12,6 @@ from lmcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
-    from lmcli.environment import Environment
     from lmcli.render import Renderer
     from lmcli.types import CausalEngine, Checkpoint, SamplingParams
 
@@ -40,8 +39,9 @@ def command(
     On a terminal the conversation goes on until Ctrl-D, and /help lists what else a line may say. In a pipe
     PROMPT and what standard input holds are one question, answered once.
     """
-    from lmcli import repl
+    from lmcli import repl, tasks
     from lmcli.repl.session import Session
+    from lmcli.text.documents import read_prompt
     from lmcli.types import Conversation
 
     environment = engine.environment
@@ -57,23 +57,15 @@ def command(
             question=prompt,
             color=not ctx.params["no_color"],
         )
-    conversation = Conversation.ask(_question(prompt, environment), system)
+    if environment.stdin.isatty() and prompt in (None, "", "-"):
+        raise UsageError("there is nothing to answer", "lmcli chat PROMPT, or text on standard input")
+    conversation = Conversation.ask(read_prompt(prompt, environment.stdin), system)
     checkpoint = _instruct(engine.checkpoint("chat", renderer))
     with renderer.status(f"loading {checkpoint.name} …"):
         loaded = cast("CausalEngine", engine.load(checkpoint, renderer.report))
-    renderer.show(loaded.stream(conversation, params), task="chat", checkpoint=checkpoint.name)
+    events = tasks.with_ending(loaded, loaded.stream(conversation, params), params.max_tokens)
+    renderer.show(events, task="chat", checkpoint=checkpoint.name)
     return 0
-
-
-def _question(prompt: str | None, environment: Environment) -> str:
-    """PROMPT, and below it the text on standard input."""
-    from lmcli.text.documents import read_prompt
-
-    if environment.stdin.isatty():
-        if prompt in (None, "", "-"):
-            raise UsageError("there is nothing to answer", "lmcli chat PROMPT, or text on standard input")
-        return str(prompt)
-    return read_prompt(prompt, environment.stdin)
 
 
 def _instruct(checkpoint: Checkpoint) -> Checkpoint:

@@ -47,6 +47,8 @@ def command(
     from lmcli.tasks.translate import Translate, source_of
 
     task = Translate(target, source, params)
-    spoken, _ = source_of(documents[0].text, source)
-    opened = engine.open(task.name, renderer, languages=(spoken.partition("-")[0], target))
+    spoken = [source_of(document.text, source)[0] for document in documents]
+    first = next((language for language in spoken if language != target), None)
+    # A text in the target language passes through, and where all do no checkpoint is needed.
+    opened = engine.open(task.name, renderer, (first.partition("-")[0], target)) if first else None
     show_each(task, opened, documents, renderer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lmcli.errors import InputTooLong, LmcliError
@@ -14,6 +14,7 @@ from lmcli.types import (
     Event,
     Message,
     Notice,
+    Reasoning,
     SamplingParams,
     TaskResult,
 )
@@ -115,7 +116,7 @@ def take_turn(
     except LmcliError as error:
         return Step(session.answered(question, TaskResult.fold(received)), say=_in_words(error))
     result = TaskResult.fold(received)
-    return Step(session.answered(question, result), say=_ending(session, result))
+    return Step(session.answered(question, result), say=_ending(session, result, received))
 
 
 def make_room(session: Session, engine: CausalEngine, question: str) -> Session:
@@ -143,12 +144,14 @@ def _left_out(session: Session, engine: CausalEngine) -> Notice:
     return Notice(f"(the context of {engine.context_length} tokens is full: {turns} left out)")
 
 
-def _ending(session: Session, result: TaskResult) -> str:
+def _ending(session: Session, result: TaskResult, received: Sequence[Event]) -> str:
     if result.finish_reason == "length":
+        thinking = not result.text.strip() and any(isinstance(event, Reasoning) for event in received)
+        what = "stopped while still thinking" if thinking else "stopped"
         limit = session.params.max_tokens
         if limit is not None and result.usage.completion_tokens >= limit:
-            return f"(stopped after {limit} tokens; /set max_tokens none lifts the limit)"
-        return "(stopped: the context is full; /clear begins anew)"
+            return f"({what} after {limit} tokens; /set max_tokens none lifts the limit)"
+        return f"({what}: the context is full; /clear begins anew)"
     return "" if result.text else "(no answer came; /retry asks again)"
 
 

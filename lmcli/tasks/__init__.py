@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 from lmcli.errors import CheckpointError
-from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Seq2SeqEngine, Usage
+from lmcli.types import (
+    CausalEngine,
+    Chunk,
+    ClassifierEngine,
+    Done,
+    Engine,
+    Event,
+    Notice,
+    Reasoning,
+    Seq2SeqEngine,
+    Usage,
+)  # fmt: skip
 
 
 def is_causal(engine: Engine) -> TypeGuard[CausalEngine]:
@@ -35,3 +46,26 @@ def after(spent: Usage, events: Iterable[Event]) -> Iterator[Event]:
     """`events`, whose Done also counts what was spent before them."""
     for event in events:
         yield Done(event.finish_reason, spent + event.usage) if isinstance(event, Done) else event
+
+
+def with_ending(engine: CausalEngine, events: Iterable[Event], asked: int | None) -> Iterator[Event]:
+    """`events` and, before Done, a Notice of an answer that was cut, unless at the very `asked` tokens."""
+    answered = thought = False
+    for event in events:
+        if isinstance(event, Done) and (said := _cut(engine, event, asked, thought and not answered)):
+            yield Notice(said)
+        answered = answered or (isinstance(event, Chunk) and bool(event.text.strip()))
+        thought = thought or isinstance(event, Reasoning)
+        yield event
+
+
+def _cut(engine: CausalEngine, end: Done, asked: int | None, thinking: bool) -> str:
+    tokens, context = end.usage.completion_tokens, engine.context_length
+    full = end.usage.prompt_tokens + tokens >= context
+    way_out = f"the context of {context} tokens is full" if full else "--max-tokens allows more"
+    if thinking:
+        cut = end.finish_reason == "length"
+        return "the answer ended while the model was still thinking" + (f"; {way_out}" if cut else "")
+    if end.finish_reason != "length" or tokens == asked:
+        return ""
+    return f"the answer ended after {tokens} tokens; {way_out}"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lmcli import tasks
-from lmcli.errors import InputTooLong
 from lmcli.types import Conversation, Engine, Event, Notice, Prompt, SamplingParams
 
 DEFAULT_MAX_TOKENS = 512
@@ -33,16 +32,8 @@ class Generate:
         if self.chat and not engine.checkpoint.instruct:
             yield Notice(f"{engine.checkpoint.name} has no chat template: it continues the prompt")
         prompt = self._prompt(text, engine.checkpoint.instruct)
-        tokens, context = engine.count(prompt), engine.context_length
-        if tokens >= context:
-            raise InputTooLong(
-                f"the prompt has {tokens} tokens, the context of {engine.checkpoint.name} holds {context}",
-                "shorten it, choose a checkpoint with a longer context, or use lmcli summarize",
-            )
-        wanted, room = self.params.max_tokens or DEFAULT_MAX_TOKENS, context - tokens
-        if self.params.max_tokens and wanted > room:
-            yield Notice(f"the context leaves {room} tokens for the answer, not {wanted}")
-        yield from engine.stream(prompt, replace(self.params, max_tokens=min(wanted, room)))
+        params = replace(self.params, max_tokens=self.params.max_tokens or DEFAULT_MAX_TOKENS)
+        yield from tasks.with_ending(engine, engine.stream(prompt, params), self.params.max_tokens)
 
     def _prompt(self, text: str, instruct: bool) -> Prompt:
         if self.chat and instruct:

@@ -153,7 +153,7 @@ def _known_name(label: str, labels: int) -> str:
     if stars and labels == 5:
         return _STARS[int(stars[1])]
     numbered = re.fullmatch(r"label (\d)", plain)
-    if numbered and labels in _NUMBERED:
+    if numbered and labels in _NUMBERED and int(numbered[1]) < labels:
         return _NUMBERED[labels][int(numbered[1])]
     return label
 

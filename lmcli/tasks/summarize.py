@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
 
 from lmcli import tasks
-from lmcli.errors import InputTooLong
+from lmcli.errors import CheckpointError, InputTooLong
 from lmcli.tasks import prompts
 from lmcli.text.language import identify
 from lmcli.text.segment import parts
@@ -20,6 +20,7 @@ from lmcli.types import (
     Done,
     Engine,
     Event,
+    FinishReason,
     Notice,
     Progress,
     Prompt,
@@ -61,7 +62,7 @@ class Summarize:
         code = identify(text)
         words = self.words or (CHARACTERS if code and code[:2] in {"zh", "ja"} else WORDS)[self.length]
         longest = self.params.max_tokens or min(3 * words + 32, engine.context_length // 4)
-        params = replace(self.params, max_tokens=longest)
+        params = replace(self.params, max_tokens=longest, think=False)  # thoughts would use the tokens up
         if tasks.is_causal(engine):
             return _CausalWriter(engine, params, prompts.SummaryForm(words, code, self.bullets))
         if tasks.is_seq2seq(engine):
@@ -75,18 +76,35 @@ def _condense(writer: _Writer, text: str, size: int) -> Generator[Event, None, t
         raise _too_small(writer)
     pieces = writer.divide(text)
     yield Notice(f"the text has {size} tokens, the context room for {writer.room}: {len(pieces)} parts", verbose=True)
-    summaries, spent = [], Usage()
-    for event in writer.write_parts(pieces, writer.room // 4):
+    longest = writer.room // 4
+    summaries, end = [], Done("stop")
+    for event in writer.write_parts(pieces, longest):
         if isinstance(event, Done):
-            spent += event.usage
+            end = event
         elif isinstance(event, Chunk):
             summaries.append(event.text.strip())
             yield Progress(len(summaries), len(pieces))
-    notes = "\n\n".join(filter(None, summaries))
+    if end.finish_reason == "length":
+        yield Notice("a part's summary ended at its longest and may lack its end", verbose=True)
+    notes = "\n\n".join((yield from _filled(writer, pieces, summaries, longest)))
     # Each part's summary is asked to be a quarter of what fits. A model that repeats the text would go on for ever.
-    if not notes or writer.size(notes) >= size:
+    if writer.size(notes) >= size:
         raise _too_small(writer)
-    return notes, spent
+    return notes, end.usage
+
+
+def _filled(
+    writer: _Writer, pieces: Sequence[str], summaries: Sequence[str], longest: int
+) -> Generator[Event, None, list[str]]:
+    """The summaries; for an empty one the sentences its part begins with, up to `longest` tokens."""
+    if not any(summaries):
+        raise CheckpointError("the checkpoint wrote no summary of any part", "choose another: lmcli summarize -m REF")
+    notes = []
+    for n, (piece, summary) in enumerate(zip(pieces, summaries, strict=True), 1):
+        if not summary:
+            yield Notice(f"no summary of part {n} of {len(pieces)} came: its first sentences stand in for it")
+        notes.append(summary or parts(piece, longest, writer.size)[0].strip())
+    return notes
 
 
 class _Writer(Protocol):
@@ -113,8 +131,8 @@ class _CausalWriter:
     def __init__(self, engine: CausalEngine, params: SamplingParams, form: prompts.SummaryForm) -> None:
         self._engine, self._params, self._form = engine, params, form
         self._instruction = engine.count(self._prompt("", form))
-        # Eight tokens for what may merge or part where text and instruction meet.
-        self.room = engine.context_length - self._instruction - (params.max_tokens or 0) - 8
+        # Sixteen tokens for what may merge or part where text and instruction meet, and for an empty thought.
+        self.room = engine.context_length - self._instruction - (params.max_tokens or 0) - 16
 
     def size(self, text: str) -> int:
         return self._engine.count(self._prompt(text, self._form)) - self._instruction
@@ -134,13 +152,15 @@ class _CausalWriter:
     def write_parts(self, texts: Sequence[str], longest: int) -> Iterator[Event]:
         longest = min(longest, self._params.max_tokens or longest)
         form = replace(self._form, words=max(longest // 3, 10), bullets=False)
+        reason: FinishReason = "stop"
         spent = Usage()
         for text in texts:
             params = replace(self._params, max_tokens=longest)
             result = TaskResult.fold(self._engine.stream(self._prompt(text, form), params))
             spent += result.usage
+            reason = result.finish_reason if reason == "stop" else reason
             yield Chunk(result.text)
-        yield Done("stop", spent)
+        yield Done(reason, spent)
 
     def _prompt(self, text: str, form: prompts.SummaryForm) -> Prompt:
         return prompts.summary(text, form, self._engine.checkpoint.instruct)

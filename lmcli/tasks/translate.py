@@ -10,7 +10,7 @@ from lmcli import tasks
 from lmcli.errors import InputTooLong
 from lmcli.tasks import prompts
 from lmcli.text.language import identify, language
-from lmcli.text.layout import Segment, joined, segments
+from lmcli.text.layout import Segment, joined, literals, segments
 from lmcli.types import (
     CausalEngine,
     Chunk,
@@ -38,8 +38,11 @@ class Translate:
     params: SamplingParams = field(default_factory=SamplingParams)
     name: ClassVar[str] = "translate"
 
-    def run(self, engine: Engine, text: str) -> Iterator[Event]:
-        """One Chunk for each batch of sentences, in order; joined they have the lines of `text`."""
+    def run(self, engine: Engine | None, text: str) -> Iterator[Event]:
+        """One Chunk for each batch of sentences, in order; joined they have the lines of `text`.
+
+        A text in the target language needs no `engine`.
+        """
         source, notice = source_of(text, self.source)
         if notice:
             yield notice
@@ -48,10 +51,12 @@ class Translate:
             yield Chunk(text)
             yield Done("stop")
             return
+        assert engine is not None
         yield from self._translate(engine, text, source)
 
     def _translate(self, engine: Engine, text: str, source: str) -> Iterator[Event]:
-        work = _worker(engine, source, self.target, self.params)
+        params = replace(self.params, think=False)  # thoughts would use up a sentence's few tokens
+        work = _worker(engine, source, self.target, params)
         laid_out = segments(text, work.room, work.size)
         total, done, end = sum(segment.translatable for segment in laid_out), 0, Done("stop")
         for batch in _batches(laid_out, work.batch):
@@ -143,7 +148,8 @@ class _CausalWorker:
         self._engine, self._source, self._target, self._params = engine, source, target, params
         self._instruction = engine.count(self._prompt(""))
         # A translation has up to three times the tokens of its sentence, and 32 for the shortest.
-        self.room = (engine.context_length - self._instruction - 40) // 4
+        # What is left over is for what merges at the seams, and for an empty thought.
+        self.room = (engine.context_length - self._instruction - 48) // 4
         if self.room < 8:
             raise InputTooLong(
                 f"the context of {engine.checkpoint.name} holds {engine.context_length} tokens, too few to translate",
@@ -179,12 +185,21 @@ def _together(first: Done, second: Done) -> Done:
 def _checked(sentence: str, answer: str) -> Generator[Event, None, str]:
     """`answer` on one line and without quotation marks of its own; where nothing came, the sentence."""
     text = " ".join(answer.split("\n")).replace("\r", " ").strip()
-    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and sentence[0] not in _QUOTES:
-        text = text[1:-1].strip()
+    if sentence[0] not in _QUOTES:
+        text = _unquoted(text)
     if not text:
         yield Notice(f"no translation came, the sentence is passed through: {_short(sentence)}")
         return sentence
+    if lost := [literal for literal in literals(sentence) if literal not in text]:
+        yield Notice(f"the translation lacks {', '.join(lost)}: {_short(sentence)}")
     return text
+
+
+def _unquoted(text: str) -> str:
+    """`text` without the pair of quotation marks around all of it; "Jia" and "Yi" has two pairs."""
+    inner = text[1:-1]
+    around = len(text) > 1 and _QUOTES.get(text[0]) == text[-1]
+    return inner.strip() if around and text[0] not in inner and text[-1] not in inner else text
 
 
 def _short(sentence: str) -> str:

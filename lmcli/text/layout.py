@@ -10,6 +10,13 @@ from lmcli.text.segment import lines, parts, sentences
 
 Count = Callable[[str], int]
 _URL = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+")
+# A line that is a path and nothing else: /usr/bin, ./a, ~/b, C:\\c, docs/text.md; not and/or.
+_PATH = re.compile(
+    r"(?:[-*+]\s+)?(?:(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w.@+-]+)+[/\\]?|(?:[\w.@+-]+/)+[\w@+-]*\.\w{1,8})"
+)
+_FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})\s*(.*)")
+# `code`, {name}, ${name}, {{ name }}, a URL: what means something to a program. ASCII, for 见https://x.org。
+_LITERAL = re.compile(r"`[^`]+`|\$?\{\{? ?[\w.:!-]* ?\}?\}|(?:https?://|www\.)[!-~]+", re.A)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,18 @@ class Segment:
 
 def segments(text: str, limit: int, count: Count) -> list[Segment]:
     """The text in segments of at most `limit` tokens; joined, their texts and gaps are the text."""
-    return [segment for line in lines(text) for segment in _of_line(line, limit, count)]
+    whole = lines(text)
+    code = _fenced(whole)
+    return [
+        segment
+        for n, line in enumerate(whole)
+        for segment in (_kept(line) if n in code else _of_line(line, limit, count))
+    ]
+
+
+def literals(sentence: str) -> list[str]:
+    """The inline code, {placeholders} and URLs in `sentence`, which a translation is to have as they are."""
+    return list(dict.fromkeys(found.rstrip(".,;:!?)]>'\"*_") for found in _LITERAL.findall(sentence)))
 
 
 def joined(segments: Sequence[Segment], answers: Sequence[str], spaced_source: bool, spaced_target: bool) -> str:
@@ -47,6 +65,9 @@ def joined(segments: Sequence[Segment], answers: Sequence[str], spaced_source: b
 
 def _of_line(line: str, limit: int, count: Count) -> Iterator[Segment]:
     lead, body, tail = _trimmed(line)
+    if _PATH.fullmatch(body):
+        yield from _kept(line)
+        return
     if lead:
         yield Segment("", lead)
     pieces = [piece for sentence in sentences(body) for piece in _fitting(sentence, limit, count)]
@@ -55,6 +76,32 @@ def _of_line(line: str, limit: int, count: Count) -> Iterator[Segment]:
         last = n == len(pieces) - 1
         translatable = any(c.isalpha() for c in _URL.sub("", core))
         yield Segment(before + core, after + tail if last else after, translatable, last)
+
+
+def _kept(line: str) -> Iterator[Segment]:
+    lead, body, tail = _trimmed(line)
+    yield Segment(lead + body, tail)
+
+
+def _fenced(lines: Sequence[str]) -> set[int]:
+    """The numbers of the lines in fenced code blocks, fences included. A fence that nothing closes is none."""
+    inside: set[int] = set()
+    opened, fence = 0, ""
+    for n, line in enumerate(lines):
+        mark = _FENCE.fullmatch(line.rstrip())
+        if not mark:
+            continue
+        if not fence:
+            opened, fence = (n, mark[1]) if mark[2] or not _underlines(mark[1], lines[n - 1] if n else "") else (0, "")
+        elif not mark[2] and mark[1].startswith(fence):
+            inside.update(range(opened, n + 1))
+            fence = ""
+    return inside
+
+
+def _underlines(marks: str, title: str) -> bool:
+    """Whether ~~~~~ is the line below a title, as reStructuredText has it."""
+    return 0 < len(title.strip()) <= len(marks)
 
 
 def _fitting(sentence: str, limit: int, count: Count) -> list[str]:
