@@ -77,6 +77,16 @@ def test_an_answer_cut_by_max_tokens_says_so() -> None:
     assert "the context is full" in take_turn(session(), Cut(), "q", lambda event: None).say
 
 
+def test_an_answer_cut_while_the_model_was_thinking_says_so() -> None:
+    class Thinking(ScriptedEngine):
+        def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
+            yield Reasoning("hm hm")
+            yield Done("length", Usage(3, 0, 2))
+
+    limited = session(params=SamplingParams(max_tokens=2))
+    assert "still thinking after 2 tokens" in take_turn(limited, Thinking(), "q", lambda event: None).say
+
+
 def test_the_oldest_turns_are_left_out_but_never_the_system_message() -> None:
     turns = [(f"q{n} " + "w " * 8, f"a{n} " + "w " * 8) for n in range(6)]
     drawn: list[Event] = []

@@ -1,5 +1,6 @@
 """lmcli generate: a prompt continued or answered, from an argument, a pipe or both."""
 
+import io
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli.errors import InputTooLong
 from lmcli.tasks.generate import Generate
-from lmcli.types import Conversation, Done, Notice, SamplingParams, TaskResult
+from lmcli.types import Chunk, Conversation, Done, Reasoning, SamplingParams, TaskResult, Usage
 
 
 class Recording(ScriptedEngine):
@@ -71,12 +72,49 @@ def test_an_answer_has_512_tokens_unless_told_otherwise():
     assert [params.max_tokens for params in engine.params] == [512, 700]
 
 
-def test_an_answer_is_no_longer_than_the_context_leaves():
-    engine = ScriptedEngine(context_length=10)
-    events = list(Generate(SamplingParams(max_tokens=50)).run(engine, "one two three"))
-    assert engine.params[0].max_tokens == 7
-    assert any(isinstance(event, Notice) and "7 tokens" in event.text for event in events)
-    assert isinstance(events[-1], Done)
+class Cut(ScriptedEngine):
+    """Ends every answer at its limit, as an engine does, and never comes to an end by itself."""
+
+    thinks = False
+
+    def stream(self, prompt, params):
+        tokens = self.count(prompt)
+        room = self.context_length - tokens
+        count = min(params.max_tokens or room, room)
+        for _ in range(count):
+            yield Reasoning("hm ") if self.thinks else Chunk("on ")
+        yield Done("length", Usage(tokens, 0, count))
+
+
+class Thinking(Cut):
+    thinks = True
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_an_answer_that_the_context_ends_says_so(command):
+    result = invoke(command, "one two three", "--max-tokens", "50", engine=Cut(context_length=10))
+    assert result.stderr == "the answer ended after 7 tokens; the context of 10 tokens is full\n"
+    assert result.stdout.count("on") == 7
+
+
+def test_an_answer_that_ends_at_the_512_tokens_nobody_asked_for_says_so():
+    assert "512 tokens; --max-tokens allows more" in invoke("generate", "Hi", engine=Cut()).stderr
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_an_answer_that_ends_where_the_user_asked_is_no_news(command):
+    assert invoke(command, "Hi", "--max-tokens", "5", engine=Cut()).stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["generate", "--chat"], ["chat"]])
+def test_an_answer_that_was_nothing_but_thought_says_so(arguments):
+    result = invoke(*arguments, "Hi", "--max-tokens", "5", engine=Thinking())
+    assert result.stdout.strip() == ""
+    assert result.stderr == "the answer ended while the model was still thinking; --max-tokens allows more\n"
+
+
+def test_an_answer_that_ended_by_itself_is_no_news():
+    assert invoke("generate", "Hi", engine=ScriptedEngine()).stderr == ""
 
 
 def test_a_prompt_that_fills_the_context_is_refused_before_the_model_runs():
@@ -85,7 +123,6 @@ def test_a_prompt_that_fills_the_context_is_refused_before_the_model_runs():
         list(Generate(SamplingParams()).run(engine, "one two three four five"))
     result = invoke("generate", "one two three four five", engine=engine)
     assert result.code == 5
-    assert "hint:" in result.stderr
     assert engine.prompts == []
 
 
@@ -112,3 +149,12 @@ def test_sampling_options_reach_the_engine():
 def test_the_stream_ends_with_one_done():
     result = TaskResult.fold(Generate(SamplingParams()).run(ScriptedEngine(["a b c"]), "x"))
     assert result.usage.completion_tokens == 3
+
+
+def test_a_notice_after_the_answer_has_a_line_of_its_own(monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr("scripted.Terminal", lambda: screen)
+    invoke("generate", "one two three", engine=Cut(context_length=5), terminal=True)
+    assert "on on \n" in screen.getvalue()
+    assert screen.getvalue().index("on on \n") < screen.getvalue().index("the answer ended")

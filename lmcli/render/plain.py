@@ -29,6 +29,7 @@ class PlainRenderer:
     ) -> TaskResult:
         last = "\n"
         shown: list[Event] = []
+        held: list[Event] = []  # notices that would stand behind the answer on its line
         try:
             for event in events:
                 shown.append(event)
@@ -36,6 +37,8 @@ class PlainRenderer:
                     case Chunk():
                         self.write(event.text)
                         last = event.text or last
+                    case Notice() if not last.endswith("\n"):
+                        held.append(event)
                     case Label():
                         self.label(event, file if input is None else _shortened(input))
                     case Done():
@@ -46,6 +49,8 @@ class PlainRenderer:
             # An interrupted answer, too, ends its line.
             if not last.endswith("\n"):
                 self.write("\n")
+            for event in held:
+                self.report(event)
         result = TaskResult.fold(shown)
         if self.output.verbose:
             self.aside(statistics(result) + "\n")
