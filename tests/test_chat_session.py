@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scripted import ScriptedEngine, checkpoint
 
 from lmcli.errors import CheckpointError
+from lmcli.parameters import PARAMETERS
 from lmcli.repl.session import Session, Step, make_room, take_turn
-from lmcli.repl.slash import COMMANDS, PARAMETERS, follow, is_open
+from lmcli.repl.slash import COMMANDS, follow, is_open
 from lmcli.types import Chunk, Conversation, Done, Event, Notice, Prompt, Reasoning, SamplingParams, Usage
 
 
@@ -153,6 +154,13 @@ def test_a_block_in_triple_quotes_is_one_question() -> None:
     assert follow('"""/one\n  two\n"""', session()).question == "/one\n  two"
 
 
+@pytest.mark.parametrize("end", ["", '    """Ends so."""', '"""'])
+def test_a_pasted_module_that_begins_with_its_docstring_is_sent_whole(end: str) -> None:
+    module = f'"""Module doc."""\nimport os\n{end}'
+    assert follow(module, session()).question == module
+    assert follow('"""one"""  \n', session()).question == "one"
+
+
 @pytest.mark.parametrize("line", ["/exit", "/bye", "/quit", "/exit "])
 def test_the_words_that_leave(line: str) -> None:
     assert follow(line, session()).leave
@@ -180,7 +188,7 @@ def test_the_system_message_is_shown_set_and_removed() -> None:
 
 
 def test_every_sampling_parameter_can_be_set_and_nothing_else() -> None:
-    assert set(PARAMETERS) == {field.name for field in fields(SamplingParams)}
+    assert set(PARAMETERS) == {field.name for field in fields(SamplingParams)} - {"think"}  # a task's to say
     assert "did you mean 'top_p'?" in set_to("topp 1").say
 
 
@@ -208,6 +216,8 @@ def test_a_parameter_takes_its_values(text: str, name: str, value: object) -> No
     [
         "max_tokens 0", "max_tokens 1.5", "temperature -1", "temperature nan", "temperature inf", "top_k -1",
         "top_p 1.1", "min_p -0.1", "repetition_penalty 0", "stop 'open", "seed -1", "seed x",
+        "seed 99999999999999999999999999", "temperature 1e-300", "temperature 1e300", "top_p nan",
+        "repetition_penalty 1e-300",
     ],
 )  # fmt: skip
 def test_a_parameter_refuses_what_makes_no_sense(text: str) -> None:

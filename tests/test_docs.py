@@ -18,8 +18,8 @@ from documented import Line, blocks, commands, furnish, lines
 from lmcli import checkpoints, errors, repl, settings
 from lmcli.checkpoints import catalog
 from lmcli.commands._checkpoints import Size
+from lmcli.parameters import PARAMETERS
 from lmcli.repl import slash
-from lmcli.types import SamplingParams
 
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
@@ -179,7 +179,7 @@ def test_every_slash_command_and_parameter_is_documented() -> None:
     told = {row[0].split()[0].removeprefix("/") for row in rows("docs/chat.md", "command")}
     assert told == set(slash.COMMANDS)
     options = {row[0].split()[0].removeprefix("--").replace("-", "_") for row in rows("docs/chat.md", "option")}
-    assert options == set(SamplingParams.__dataclass_fields__)
+    assert options == set(PARAMETERS)
 
 
 def test_the_readme_has_a_line_for_every_command() -> None:

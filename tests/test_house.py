@@ -19,7 +19,7 @@ LAYERS = [
     {"repl"},
     {"tasks", "render", "engine"},
     {"text", "checkpoints"},
-    {"environment", "settings"},
+    {"environment", "settings", "parameters"},
     {"types", "errors", "__init__"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil"}

@@ -23,10 +23,11 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
 
+from lmcli.parameters import PARAMETERS
 from lmcli.repl.loading import Loading
 from lmcli.repl.loop import LEAVING, MARK, Left
 from lmcli.repl.screen import Screen
-from lmcli.repl.slash import COMMANDS, PARAMETERS, is_open
+from lmcli.repl.slash import COMMANDS, is_open
 
 _CPR_SECONDS = 0.2
 

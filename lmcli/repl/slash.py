@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lmcli.errors import LmcliError
+from lmcli.parameters import PARAMETERS
 from lmcli.render.plain import statistics
 from lmcli.repl.session import Session, Step
 from lmcli.types import Conversation, SamplingParams
@@ -19,7 +18,7 @@ BLOCK = '"""'
 
 def follow(line: str, session: Session) -> Step:
     """The step that `line` asks for; `//text` is the question `/text`, a block in triple quotes is one."""
-    if line.startswith(BLOCK):
+    if _is_block(line):
         return _question(_inside(line), session)
     if line.startswith("//"):
         return _question(line[1:], session)
@@ -149,21 +148,17 @@ KEYS = [
 ]
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """How a sampling parameter is read from text; `read` raises ValueError for what it does not take."""
-
-    read: Callable[[str], Any]
-    takes: str
-
-
 def _question(text: str, session: Session) -> Step:
     return Step(session, question=text) if text.strip() else Step(session)
 
 
+def _is_block(text: str) -> bool:
+    """Whether the quotes hold all of `text`; a pasted module that begins with its docstring is no block."""
+    return text.startswith(BLOCK) and not text[len(BLOCK) :].partition(BLOCK)[2].strip()
+
+
 def _inside(block: str) -> str:
-    text = block[len(BLOCK) :]
-    return text[: text.rindex(BLOCK)].strip("\n") if BLOCK in text else text.strip("\n")
+    return block[len(BLOCK) :].partition(BLOCK)[0].strip("\n")
 
 
 def _suggestion(name: str) -> str:
@@ -183,7 +178,9 @@ def _used(session: Session) -> str:
 
 
 def _parameters(params: SamplingParams) -> str:
-    shown = [f"{field.name} {_shown(getattr(params, field.name))}" for field in fields(params)]
+    shown = [
+        f"{field.name} {_shown(getattr(params, field.name))}" for field in fields(params) if field.name in PARAMETERS
+    ]
     return f"parameters   {', '.join(shown[:4])},\n             {', '.join(shown[4:])}"
 
 
@@ -191,41 +188,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(repr, value)) or "none"
     return "none" if value is None else str(value)
-
-
-def _number(low: float, high: float = math.inf, *, open_: bool = False) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value) or not low <= value <= high or (open_ and value == low):
-            raise ValueError(text)
-        return value
-
-    return read
-
-
-def _whole(low: int, *, optional: bool = False) -> Callable[[str], int | None]:
-    def read(text: str) -> int | None:
-        if optional and text.lower() == "none":
-            return None
-        value = int(text)
-        if value < low:
-            raise ValueError(text)
-        return value
-
-    return read
-
-
-def _texts(text: str) -> tuple[str, ...]:
-    return () if text.lower() == "none" else tuple(part for part in shlex.split(text) if part)
-
-
-PARAMETERS = {
-    "max_tokens": Parameter(_whole(1, optional=True), "a whole number from 1, or none"),
-    "temperature": Parameter(_number(0), "a number from 0 (greedy)"),
-    "top_k": Parameter(_whole(0), "a whole number from 0 (off)"),
-    "top_p": Parameter(_number(0, 1), "a number from 0 to 1 (off)"),
-    "min_p": Parameter(_number(0, 1), "a number from 0 (off) to 1"),
-    "repetition_penalty": Parameter(_number(0, open_=True), "a number above 0; 1 is off"),
-    "stop": Parameter(_texts, "texts to end before, in quotes where they hold spaces, or none"),
-    "seed": Parameter(_whole(0, optional=True), "a whole number from 0, or none"),
-}
