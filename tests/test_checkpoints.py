@@ -299,3 +299,42 @@ def test_a_translator_covers_its_own_direction_alone() -> None:
     assert entry is not None
     assert catalog.covers(entry, ("en", "zh"))
     assert not catalog.covers(entry, ("zh", "en"))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("text", ['{"weight_map": {"a": 5}, "architectures": 5}', "[" * 100_000])
+def test_json_of_another_shape_is_a_damaged_checkpoint(name: str, text: str, tmp_path: Path) -> None:
+    folder = folder_checkpoint(tmp_path / "damaged")
+    if name.startswith("model"):
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_text(text)
+    with pytest.raises(CheckpointError):
+        checkpoint.read(folder, "damaged")
+
+
+def test_an_auto_map_that_is_a_list_is_a_damaged_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auto_map": ["modeling.py"]}')
+    with pytest.raises(CheckpointError, match="auto_map"):
+        safety.lacks_code(tmp_path)
+
+
+@pytest.mark.parametrize("revision", ["/x/foo1", "**x**y**", "../../refs/main", "a//b", "[abcdefg]", "x\x00yyyyyy"])
+def test_what_cannot_be_a_revision_is_refused(revision: str, settings: Settings) -> None:
+    for name in ("smollm2", "org/tiny"):
+        in_hub(settings, catalog.lookup(name).repo_id if name == "smollm2" else name)  # type: ignore[union-attr]
+        with pytest.raises(UsageError, match="cannot be a revision"):
+            checkpoints.find(f"{name}@{revision}", settings)
+
+
+def test_a_commit_is_abbreviated_by_seven_digits_that_no_other_begins_with(settings: Settings) -> None:
+    one, two, three = "0" * 40, "0" * 39 + "1", "1" * 40
+    for number, sha in enumerate((one, two, three)):
+        in_hub(settings, "org/tiny", f"v{number}", sha)
+    for revision in ("1", "111111", "0" * 7):
+        assert checkpoints.find(f"org/tiny@{revision}", settings) is None
+        with pytest.raises(CheckpointNotFound):
+            checkpoints.remove(f"org/tiny@{revision}", settings)
+    assert checkpoints.remove("org/tiny@1111111", settings) > 0
+    checkpoints.remove(f"org/tiny@{one}", settings)
+    assert checkpoints.find(f"org/tiny@{one}", settings) is None
+    assert checkpoints.find(f"org/tiny@{two}", settings) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,13 @@ def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(CheckpointError, match="mamba"):
         convert(tmp_path / "m.gguf", tmp_path / "out")
+
+
+def test_arrays_nested_without_end_are_a_damaged_header(tmp_path: Path) -> None:
+    nested = tmp_path / "nested.gguf"
+    array = struct.pack("<IQ", 9, 1)  # an array of one array
+    nested.write_bytes(
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<I", 9) + array * 9999
+    )
+    with pytest.raises(CheckpointError, match="damaged"):
+        file.read(nested)

@@ -286,6 +286,36 @@ def test_a_mirror_is_not_asked_when_the_hub_says_no(hub: Hub, user: User) -> Non
     assert "pip" not in err
 
 
+@pytest.mark.parametrize("etag", ["../../../../escaped", "/tmp/escaped", "abc"])
+def test_an_etag_that_is_no_hash_becomes_no_path(hub: Hub, user: User, etag: str) -> None:
+    hub.repositories[NAME] = Repository({"main": LARGE})
+    hub.etag = etag
+    code, _, err = user.run("pull", NAME)
+    assert code == 4
+    assert "cannot be true" in err
+    assert not list(user.cache.parent.rglob("*escaped*"))
+
+
+@pytest.mark.parametrize("name", ["../escaped.json", "/escaped.json", "..\\escaped.json", "C:escaped.json"])
+def test_a_listed_name_that_leads_elsewhere_is_refused(hub: Hub, user: User, name: str) -> None:
+    hub.repositories[NAME] = Repository({"main": SMALL | {name: b"{}"}})
+    code, _, err = user.run("pull", NAME)
+    assert code == 4
+    assert "cannot be true" in err
+    assert not user.repository.exists()
+
+
+def test_a_pip_in_the_users_folder_is_not_run(user: User, tmp_path: Path) -> None:
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__main__.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')")
+    program = [sys.executable, "-m", "lmcli", "pull", "smollm2"]
+    variables = user.variables | {"HF_ENDPOINT": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "LMCLI_CACHE": "own"}
+    done = subprocess.run(program, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "pip: No matching distribution" in done.stderr
+    assert not (tmp_path / "was-run").exists()
+
+
 @pytest.mark.download
 def test_the_mirror_brings_the_default_checkpoint_under_both_its_names(user: User) -> None:
     variables = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}

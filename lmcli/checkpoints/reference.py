@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmcli.checkpoints import catalog
-from lmcli.errors import CheckpointNotFound
+from lmcli.errors import CheckpointNotFound, UsageError
 
+_REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*")  # a branch, a tag, a commit, refs/pr/1
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
@@ -31,7 +32,7 @@ class Reference:
 
 
 def parse(ref: str) -> Reference:
-    """Raises CheckpointNotFound for a path where nothing is."""
+    """Raises CheckpointNotFound for a path where nothing is, UsageError for what cannot be a revision."""
     name, _, revision = ref.partition("@")
     entry = catalog.lookup(name)
     path = Path(ref).expanduser()
@@ -39,9 +40,13 @@ def parse(ref: str) -> Reference:
         return Reference(path.resolve().name, path)
     if ref.lower().endswith(".gguf") and path.is_file():
         return Reference(path.stem, path)
+    known_form = entry is not None or (_HUB_ID.fullmatch(name) and not name.lower().endswith(".gguf"))
+    # A revision becomes part of a path in the cache.
+    if known_form and revision and (".." in revision or not _REVISION.fullmatch(revision)):
+        raise UsageError(f"'{revision}' cannot be a revision", f"name a branch, tag or commit: {name}@main")
     if entry is not None:
         return Reference(ref, None, entry.repo_id, revision or entry.revision, entry)
-    if _HUB_ID.fullmatch(name) and not name.lower().endswith(".gguf"):
+    if known_form:
         return Reference(ref, None, name, revision or None, catalog.of_repo(name))
     if _is_path(ref):
         raise CheckpointNotFound(

@@ -50,6 +50,8 @@ def remote_code(path: Path) -> str | None:
     Only transformers knows, so nothing is refused here: the engine asks this once it lacks the architecture.
     """
     classes = read_config(path).get("auto_map") or {}
+    if not isinstance(classes, dict):
+        raise CheckpointError(f"{path / 'config.json'}: auto_map is no table", "copy or download the folder again")
     reference = next((value for value in classes.values() if isinstance(value, str)), None)
     return f"{reference.split('--')[-1].rpartition('.')[0]}.py" if reference else None
 

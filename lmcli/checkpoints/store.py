@@ -105,7 +105,8 @@ def _snapshot(hub_dir: Path, repo_id: str, revision: str | None) -> Path | None:
         candidates = [snapshots / (repo / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()]
     except OSError:
         if revision is not None and len(revision) >= 7:
-            candidates = sorted(snapshots.glob(f"{revision}*"))
+            found = [folder for folder in snapshots.iterdir() if folder.name.startswith(revision)]
+            candidates = found if len(found) == 1 else []
     if revision is None:
         # Fetched by its commit it has no refs; main may hold pickles alone, beside the hub's conversion of
         # them.

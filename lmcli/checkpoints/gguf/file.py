@@ -77,7 +77,7 @@ def read(path: Path) -> GGUF:
             raise CheckpointError(f"{path}: GGUF version {version} is not known", "versions 2 and 3 can be read")
         try:
             return _header(path, file)
-        except (struct.error, EOFError, UnicodeDecodeError) as error:
+        except (struct.error, EOFError, UnicodeDecodeError, RecursionError) as error:
             raise CheckpointError(f"{path}: the header is cut short or damaged", AGAIN) from error
 
 
