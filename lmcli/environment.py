@@ -28,12 +28,16 @@ class Environment:
 
     @staticmethod
     def of_process(load: Callable[..., Engine]) -> Environment:
-        """This process's own streams, in UTF-8 whatever the locale says, and its variables."""
-        for stream in (sys.stdout, sys.stderr):
-            reconfigure: Any = getattr(stream, "reconfigure", None)
+        """This process's own streams, in UTF-8 whatever the locale says, and its variables.
+
+        A daemon may have been started without any of the three; libraries, too, then find a null device.
+        """
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            reconfigure: Any = getattr(getattr(sys, name), "reconfigure", None)
             if reconfigure:
-                # A Windows pipe defaults to a legacy code page that cannot hold 中文.
-                reconfigure(encoding="utf-8", errors="replace")
-        # A daemon may have been started without standard input.
+                # A Windows pipe defaults to a legacy code page that cannot hold 中文, and doubles line ends.
+                reconfigure(encoding="utf-8", errors="replace", newline="")
         stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
         return Environment(stdin, sys.stdout, sys.stderr, os.environ, load)

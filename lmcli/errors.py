@@ -16,11 +16,18 @@ keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class LmcliError(Exception):
-    """What went wrong in one line; `hint` is the way out, usually a command to run."""
+    """What went wrong in one line; `hint` is the way out, usually a command to run.
+
+    `finished` holds the JSON records of the texts that were done before one failed.
+    """
 
     exit_code = 1
+    finished: Sequence[Mapping[str, Any]] = ()
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

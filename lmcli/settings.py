@@ -25,6 +25,8 @@ _SCALARS: dict[str, tuple[tuple[str, ...], Any]] = {
     "offline": (("LMCLI_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), False),
     "cache_dir": (("LMCLI_CACHE",), None),
 }
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+_TASKS = ("chat", "generate", "summarize", "translate", "sentiment")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -56,7 +58,7 @@ class Settings:
 
 
 def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
-    """Fold the four sources. Raises UsageError for a config file that cannot be read or an unknown key in it."""
+    """Fold the four sources. Raises UsageError for a config file that cannot be read, unknown keys and values."""
     flags = {name: value for name, value in (flags or {}).items() if value is not None and value is not False}
     config_file = Path(
         variables.get("LMCLI_CONFIG") or platformdirs.user_config_path("lmcli", appauthor=False) / "config.toml"
@@ -74,6 +76,7 @@ def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -
             values[name], sources[name] = config[name], str(config_file)
         else:
             values[name], sources[name] = default, "default"
+    _check(values, sources)
     values["offline"] = _boolean(values["offline"], sources["offline"])
     cache_dir = values.pop("cache_dir") or platformdirs.user_cache_path("lmcli", appauthor=False)
     return Settings(
@@ -110,11 +113,28 @@ def _read(config_file: Path) -> dict[str, Any]:
             f"{config_file}: unknown setting '{sorted(unknown)[0]}'",
             f"known settings: {', '.join([*_SCALARS, '[models]'])}",
         )
-    if not isinstance(config.get("models", {}), dict):
+    _check_models(config.get("models", {}), config_file)
+    return config
+
+
+def _check_models(models: Any, config_file: Path) -> None:
+    if not isinstance(models, dict):
         raise UsageError(
             f"{config_file}: [models] must be a table", 'for example: [models] translate = "opus-mt-en-zh"'
         )
-    return config
+    for task, ref in models.items():
+        if task not in _TASKS:
+            raise UsageError(f"{config_file}: [models] has no '{task}'", f"it may hold {', '.join(_TASKS)}")
+        if not isinstance(ref, str):
+            raise UsageError(f"{config_file}: [models] {task} must be a text", f'for example: {task} = "smollm2"')
+
+
+def _check(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    for name in ("model", "device", "dtype", "cache_dir"):
+        if not isinstance(values[name], str | Path | None):
+            raise UsageError(f"{sources[name]}: {name} must be a text, not {values[name]!r}", f'{name} = "…"')
+    if values["dtype"] not in _DTYPES:
+        raise UsageError(f"{sources['dtype']}: '{values['dtype']}' is no dtype", f"it may be {', '.join(_DTYPES)}")
 
 
 def _boolean(value: Any, source: str) -> bool:

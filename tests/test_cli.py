@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted import ScriptedEngine, invoke
+from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli import __version__, errors
 
@@ -149,3 +149,63 @@ def test_no_escape_code_is_written_where_colour_is_not_wanted(variable: dict[str
     assert "\x1b[3" not in result.stdout + result.stderr
     if "TERM" in variable:
         assert "\x1b" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--seed", "99999999999999999999999999"), ("--seed", "-1"), ("--temperature", "1e-300"),
+        ("--temperature", "nan"), ("--temperature", "inf"), ("--top-p", "nan"), ("--min-p", "1.5"),
+        ("--repetition-penalty", "1e-300"), ("--max-tokens", "0"),
+    ],
+)  # fmt: skip
+def test_a_number_no_answer_can_be_drawn_with_is_refused(flag: str, value: str) -> None:
+    result = invoke("generate", flag, value, "Hello", engine=ScriptedEngine())
+    assert result.code == 2
+    assert flag in result.stderr
+    assert f"not '{value}'" in result.stderr
+
+
+def test_an_empty_stop_text_does_not_end_every_answer() -> None:
+    engine = ScriptedEngine()
+    assert invoke("generate", "--stop", "", "--stop", "END", "Hello", engine=engine).code == 0
+    assert engine.params[0].stop == ("END",)
+
+
+def test_what_was_done_before_a_text_failed_is_in_the_one_object(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for file in files:
+        file.write_text(f"Text {file.name}.")
+
+    def full(prompt: str) -> str:
+        raise errors.InputTooLong("too long", "shorter")
+
+    engine = ScriptedEngine(["One.", "Two.", full])
+    result = invoke("translate", "--to", "de", "--from", "en", "--json", *map(str, files), engine=engine)
+    shown = json.loads(result.stdout)
+    assert [record["text"].strip() for record in shown["results"]] == ["One.", "Two."]
+    assert shown["error"]["exit_code"] == result.code == 5
+
+
+def test_under_json_the_terminal_on_stderr_stays_what_it_is() -> None:
+    engine = ScriptedEngine(checkpoint=checkpoint("classifier", "evil\x9b2J"))
+    result = invoke("sentiment", "--json", "Lovely", engine=engine, terminal=True)
+    assert json.loads(result.stdout)["checkpoint"] == "evil\x9b2J"
+    assert "\x9b" not in result.stdout
+    assert "loading evil2J" in result.stderr
+
+
+def test_a_label_does_not_drive_the_terminal() -> None:
+    engine = ScriptedEngine(checkpoint=checkpoint("classifier"), probabilities=lambda text: {"bad\x1b[2J\x9b": 1.0})
+    assert "bad[2J" in invoke("sentiment", "Lovely", engine=engine, terminal=True).stdout.replace("\x1b[1;36m", "")
+
+
+def test_an_error_object_drives_no_terminal() -> None:
+    result = invoke("summarize", "--json", "no\x9b2J.txt", engine=ScriptedEngine())
+    assert "\x9b" not in result.stdout
+    assert "no\x9b2J.txt" in json.loads(result.stdout)["error"]["message"]
+
+
+def test_a_daemon_without_any_stream_runs() -> None:
+    shell = ["sh", "-c", f"{sys.executable} -m lmcli --version <&- >&- 2>&-"]
+    assert subprocess.run(shell, check=False, timeout=60).returncode == 0

@@ -47,8 +47,11 @@ class Renderer(Protocol):
     def fields(self, values: Mapping[str, Any]) -> None:
         """Write one thing's facts to stdout, a line each."""
 
-    def close(self, failed: bool) -> None:
-        """Clear the terminal of what moves and, unless the command `failed`, write what had to wait for the end."""
+    def close(self, error: BaseException | None) -> None:
+        """Clear the terminal of what moves and write what had to wait for the end.
+
+        Where the command failed, `error` says why and takes the finished records along.
+        """
 
 
 def pick(environment: Environment, output: Output) -> Renderer:

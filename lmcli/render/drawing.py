@@ -19,6 +19,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from lmcli.text.printable import printable
 from lmcli.types import Label, Progress
 
 _COLORS = {"positive": "green", "negative": "red", "neutral": "yellow"}
@@ -61,9 +62,9 @@ def draw_fields(stream: TextIO, color: bool, fields: Iterable[tuple[str, str]]) 
 
 def draw_label(stream: TextIO, color: bool, label: Label, belongs_to: str | None) -> None:
     """The label in its colour, its probability, and what it belongs to."""
-    line = Text.assemble((label.name, f"bold {_COLORS.get(label.name, 'cyan')}"), f" {label.score:.0%}")
+    line = Text.assemble((printable(label.name), f"bold {_COLORS.get(label.name, 'cyan')}"), f" {label.score:.0%}")
     if belongs_to:
-        line.append(f"  {belongs_to}", style="dim")
+        line.append(f"  {printable(belongs_to)}", style="dim")
     _console(stream, color).print(line, soft_wrap=True)
 
 

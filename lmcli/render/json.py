@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 from lmcli.environment import Environment
+from lmcli.errors import LmcliError
 from lmcli.render import Output
-from lmcli.render.plain import PlainRenderer
+from lmcli.render.terminal import TerminalRenderer
 from lmcli.types import Event, Notice, Progress, TaskResult
 
 
-class JsonRenderer(PlainRenderer):
-    """Records as JSON on stdout; notices stay text on stderr."""
+class JsonRenderer(TerminalRenderer):
+    """Records as JSON on stdout; stderr is what it is without: text, with a bar where it is a terminal."""
 
     def __init__(self, environment: Environment, output: Output) -> None:
         super().__init__(environment, output)
@@ -46,10 +47,13 @@ class JsonRenderer(PlainRenderer):
     def fields(self, values: Mapping[str, Any]) -> None:
         self._add(dict(values))
 
-    def close(self, failed: bool) -> None:
-        if len(self._records) == 1 and not failed:
+    def close(self, error: BaseException | None) -> None:
+        super().close(error)
+        if isinstance(error, LmcliError):
+            error.finished = self._records  # One object holds both; the error boundary prints it.
+        elif error is None and len(self._records) == 1:
             self._print(self._records[0])
-        elif self._records and not failed:
+        elif error is None and self._records:
             self._print({"results": self._records})
 
     def _add(self, fields: dict[str, Any]) -> None:
@@ -59,9 +63,14 @@ class JsonRenderer(PlainRenderer):
             self._records.append(fields)
 
     def _print(self, value: Any) -> None:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-        # JSON escapes the controls of ASCII; those above it must not reach a terminal either.
-        self.write(re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+        self.write(line(value))
+
+
+def line(value: Any) -> str:
+    """`value` as a line of JSON, safe on a terminal."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    # JSON escapes the controls of ASCII; those above it must not reach a terminal either.
+    return re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def record(

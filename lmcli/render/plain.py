@@ -77,7 +77,7 @@ class PlainRenderer:
         for name, value in values.items():
             self.write(f"{name}\t{cell(value)}\n")
 
-    def close(self, failed: bool) -> None:
+    def close(self, error: BaseException | None) -> None:
         pass
 
     def label(self, label: Label, belongs_to: str | None) -> None:

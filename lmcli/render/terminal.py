@@ -42,7 +42,7 @@ class TerminalRenderer(PlainRenderer):
         if not self._animate:
             yield
             return
-        self.stderr.write(f"\r{self._dim(text)}")
+        self.stderr.write(f"\r{self._dim(printable(text))}")
         self.stderr.flush()
         try:
             yield
@@ -74,9 +74,9 @@ class TerminalRenderer(PlainRenderer):
         from lmcli.render.drawing import draw_label
 
         self._end_bar()
-        draw_label(self.stdout, self._color, label, printable(belongs_to) if belongs_to else None)
+        draw_label(self.stdout, self._color, label, belongs_to)
 
-    def close(self, failed: bool) -> None:
+    def close(self, error: BaseException | None) -> None:
         self._end_bar()
 
     def write(self, text: str) -> None:
