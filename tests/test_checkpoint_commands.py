@@ -263,3 +263,18 @@ def test_open_loads_what_was_chosen(here: dict[str, str], tmp_path: Path) -> Non
     chosen = EngineChoice(environment, {"model": str(folder), "device": "cpu"}, trust_remote_code=True)
     assert isinstance(chosen.open("chat", pick(environment, Output())), ScriptedEngine)
     assert loaded == [("mine", ("cpu", "auto"), True)]
+
+
+def test_a_chat_model_that_stands_in_names_the_checkpoint_made_for_the_task(tmp_path: Path) -> None:
+    engine = ScriptedEngine(["Bonjour."])
+    known = {"LMCLI_MODEL": "", "LMCLI_CACHE": str(tmp_path)}
+    folder_checkpoint(tmp_path / "checkpoints" / "smollm2")
+    text = b"The weather is lovely today and we are going for a long walk by the river.\n"
+    result = invoke("translate", "--to", "fr", stdin=text, engine=engine, variables=known)
+    assert result.code == 0
+    assert "smollm2 is a chat model; lmcli pull opus-mt-en-fr fetches one made for translation" in result.stderr
+    assert (
+        "lmcli pull" not in invoke("translate", "--to", "fr", "-q", stdin=text, engine=engine, variables=known).stderr
+    )
+    named = known | {"LMCLI_MODEL": "smollm2"}
+    assert "lmcli pull" not in invoke("translate", "--to", "fr", stdin=text, engine=engine, variables=named).stderr

@@ -13,7 +13,10 @@ from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointError
 from lmcli.render import Renderer
-from lmcli.types import Checkpoint, Engine, Event
+from lmcli.types import Checkpoint, Engine, Event, Notice
+
+
+_WORK = {"summarize": "summaries", "translate": "translation", "sentiment": "sentiment"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class EngineChoice:
         """
         chosen = self.settings.model_for(task)
         ref = chosen or self.default(task, languages)
+        if not chosen and (hint := _better(ref, task, languages)):
+            renderer.report(Notice(hint))
         found = checkpoints.find(ref, self.settings)
         if found and not (self.trust_remote_code and safety.lacks_code(found.path)):
             return found
@@ -89,6 +94,14 @@ def confirm(environment: Environment, question: str, default: bool) -> bool:
         environment.stderr.write("\n")
         return False
     return default if not answer.strip() else answer.strip().lower() in ("y", "yes")
+
+
+def _better(ref: str, task: str, languages: tuple[str, str] | None) -> str | None:
+    """Which checkpoint to pull where a small one for chats stands in for one that is made for the task."""
+    made_for_it = _suited(task, languages)
+    if not made_for_it or task == "chat" or ref in {entry.name for entry in made_for_it}:
+        return None
+    return f"{ref} is a chat model; lmcli pull {made_for_it[0].name} fetches one made for {_WORK[task]}"
 
 
 def _suited(task: str, languages: tuple[str, str] | None) -> list[catalog.Entry]:

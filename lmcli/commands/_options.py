@@ -68,16 +68,16 @@ def engine_options(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
-def sampling_options(temperature: float) -> Callable[[Command], Command]:
-    """--temperature (with the command's default) and its kin; passes `params`."""
+def sampling_options(temperature: float, top_p: float = 1.0) -> Callable[[Command], Command]:
+    """--temperature and --top-p (with the command's defaults) and their kin; passes `params`."""
     takes = {name: _Sampling(name) for name in PARAMETERS}
     options = [
         click.option("--max-tokens", metavar="N", type=takes["max_tokens"], help="Longest answer, in tokens."),
         click.option("--temperature", metavar="T", type=takes["temperature"], default=temperature,
                      show_default=True, help="0 is greedy."),
         click.option("--top-k", metavar="K", type=takes["top_k"], default=0, help="Draw from the K likeliest tokens."),
-        click.option("--top-p", metavar="P", type=takes["top_p"], default=1.0,
-                     help="Draw from the likeliest mass P, 0 to 1."),
+        click.option("--top-p", metavar="P", type=takes["top_p"], default=top_p,
+                     show_default=True, help="Draw from the likeliest mass P, 0 to 1."),
         click.option("--min-p", metavar="P", type=takes["min_p"], default=0.0,
                      help="Least share of the likeliest token, 0 to 1."),
         click.option("--repetition-penalty", metavar="R", type=takes["repetition_penalty"], default=1.0,

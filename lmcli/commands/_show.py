@@ -8,9 +8,13 @@ from typing import ClassVar, Protocol, TypeVar
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
 from lmcli.text.documents import Document
+from lmcli.text.language import identify
 from lmcli.types import Engine, Event, Notice
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine | None, contravariant=True)
+
+
+_ENOUGH = 100  # documents to tell the language by
 
 
 class Task(Protocol[AnyEngine]):
@@ -36,3 +40,10 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Sequence[Docu
             renderer.show(events, task=task.name, checkpoint=checkpoint, file=document.name)
         except UsageError as error:
             raise UsageError(f"{document.title}: {error.message}", error.hint) from error
+
+
+def language_of(documents: Sequence[Document]) -> tuple[str, str] | None:
+    """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies."""
+    found = {identify(document.text) for document in documents[:_ENOUGH]}
+    only = found.pop() if len(found) == 1 else None
+    return (only, only) if only else None

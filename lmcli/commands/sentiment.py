@@ -31,10 +31,11 @@ def command(documents: list[Document], engine: EngineChoice, renderer: Renderer)
 
     An argument that names a file is read. Several texts give a line each: label, probability and the text.
     """
+    from lmcli.commands._show import language_of
     from lmcli.tasks.sentiment import Sentiment
 
     task = Sentiment()
-    opened = engine.open(task.name, renderer)
+    opened = engine.open(task.name, renderer, languages=language_of(documents))
     name = opened.checkpoint.name
     results = task.run_many(opened, [document.text for document in documents])
     for document, events in zip(documents, results, strict=True):

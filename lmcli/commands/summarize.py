@@ -43,8 +43,8 @@ def command(
     A text longer than the model's context is summarized in parts, then the parts' summaries together; nothing is
     cut off.
     """
-    from lmcli.commands._show import show_each
+    from lmcli.commands._show import language_of, show_each
     from lmcli.tasks.summarize import Summarize
 
     task = Summarize(length, words, form == "bullets", params)
-    show_each(task, engine.open(task.name, renderer), documents, renderer)
+    show_each(task, engine.open(task.name, renderer, languages=language_of(documents)), documents, renderer)
