@@ -15,7 +15,6 @@ from lmcli.errors import CheckpointError
 from lmcli.render import Renderer
 from lmcli.types import Checkpoint, Engine, Event, Notice
 
-
 _WORK = {"summarize": "summaries", "translate": "translation", "sentiment": "sentiment"}
 
 
