@@ -13,7 +13,7 @@ def test_the_prompt_is_answered_once() -> None:
     result = invoke("chat", "Capital of France?", engine=engine)
     assert (result.code, result.stdout) == (0, "Paris.\n")
     assert engine.prompts == ["Capital of France?"]
-    assert engine.params[0].temperature == 0.7
+    assert engine.params[0].temperature == 0.2
 
 
 def test_standard_input_follows_the_prompt() -> None:

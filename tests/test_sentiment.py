@@ -207,3 +207,10 @@ def test_a_closed_pipe_is_quiet():
     assert result.stdout == "positive\t0.7500\tgood\n"
     assert result.stderr == ""
     assert result.returncode == 0
+
+
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_an_empty_text_is_no_directory(nothing: str) -> None:
+    result = invoke("sentiment", nothing, engine=ScriptedEngine(checkpoint=checkpoint("classifier")))
+    assert result.code == 5
+    assert "the text is empty" in result.stderr

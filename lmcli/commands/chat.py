@@ -27,7 +27,7 @@ Examples:
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="System message: who the model is to be.")
 @engine_options
-@sampling_options(temperature=0.7, top_p=0.9)
+@sampling_options(temperature=0.2, top_p=0.9)
 @output_options
 @click.pass_context
 def command(

@@ -43,8 +43,9 @@ class Bar:
 def draw_table(stream: TextIO, color: bool, headings: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they need to be, under bold headings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for column, heading in enumerate(headings):
+        # A name that is cut cannot be typed.
+        table.add_column(heading, overflow="fold", no_wrap=column == 0)
     for row in rows:
         table.add_row(*map(Text, row))
     _console(stream, color).print(table)

@@ -56,6 +56,8 @@ class TerminalRenderer(PlainRenderer):
             return
         from lmcli.render.drawing import draw_table
 
+        if not rows:
+            return  # What there is not needs no headings.
         cells = [[printable(cell(row[key])) for key in columns] for row in rows]
         draw_table(self.stdout, self._color, columns.values(), cells)
 

@@ -148,10 +148,10 @@ _FREQUENT_SHARE = 0.08
 def _text_or_file(argument: str, stdin: BinaryIO) -> Document:
     if argument == "-":
         return read_stdin(stdin)
-    if _exists(argument) or _FILE_NAME.fullmatch(argument):
-        return read_file(argument)
     if not argument.strip():
         raise InputError("the text is empty", "give a TEXT, a FILE, or '-' for standard input")
+    if _exists(argument) or _FILE_NAME.fullmatch(argument):
+        return read_file(argument)
     return Document(None, argument, inline=True)
 
 
