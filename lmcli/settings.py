@@ -27,6 +27,12 @@ _SCALARS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 _TASKS = ("chat", "generate", "summarize", "translate", "sentiment")
+# place: the variables that may move it, in the order they are asked
+_PLACES = {
+    "hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"),
+    "state_dir": ("LMCLI_STATE",),
+    "config_file": ("LMCLI_CONFIG",),
+}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -76,6 +82,7 @@ def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -
             values[name], sources[name] = config[name], str(config_file)
         else:
             values[name], sources[name] = default, "default"
+    sources |= {name: next((v for v in names if variables.get(v)), "default") for name, names in _PLACES.items()}
     _check(values, sources)
     values["offline"] = _boolean(values["offline"], sources["offline"])
     cache_dir = values.pop("cache_dir") or platformdirs.user_cache_path("lmcli", appauthor=False)

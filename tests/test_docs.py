@@ -138,7 +138,8 @@ def test_the_documented_settings_are_read(place: Path) -> None:
     file = place / "config.toml"
     file.write_text(config, encoding="utf-8")
     read = settings.load({"LMCLI_CONFIG": str(file)})
-    assert {name for name, source in read.sources.items() if source == str(file)} == set(read.sources)
+    places = {"hub_dir", "state_dir", "config_file"}  # which variables alone may move
+    assert {name for name, source in read.sources.items() if source == str(file)} == set(read.sources) - places
     assert all(catalog.lookup(name) for name in [read.model or "", *read.models.values()])
 
 

@@ -37,14 +37,9 @@ def command(environment: Environment, path: bool, renderer: Renderer) -> None:
     if path:
         renderer.table([{"path": str(settings.config_file)}], {"path": "PATH"})
         return
-    places = {"hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"), "state_dir": ("LMCLI_STATE",),
-              "config_file": ("LMCLI_CONFIG",)}  # fmt: skip
-    sources = dict(settings.sources)
-    for name, variables in places.items():
-        sources[name] = next((v for v in variables if environment.variables.get(v)), "default")
     rows = [
         {"setting": name, "value": _plain(getattr(settings, name)), "source": source}
-        for name, source in sources.items()
+        for name, source in settings.sources.items()
     ]
     rows += [
         {"setting": f"models.{task}", "value": ref, "source": str(settings.config_file)}
