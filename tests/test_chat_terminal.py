@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX"),
     pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning"),
 ]
-ROWS, COLUMNS, TIMEOUT_SECONDS = 50, 80, 20
+ROWS, COLUMNS, TIMEOUT_SECONDS = 50, 80, 45
 ENTER, UP, TAB, BACKSPACE, LEFT, ALT_ENTER = "\r", "\x1b[A", "\t", "\x7f", "\x1b[D", "\x1b\r"
 BRACKETED_PASTE = 2004 << 5  # as pyte numbers private modes
 CTRL_C, CTRL_D = "\x03", "\x04"
