@@ -31,6 +31,11 @@ _SEQ2SEQ = {
     "encoder-decoder", "plbart",
 }  # fmt: skip
 _LARGEST_HEADER = 100 << 20
+# What the architectures call the number of tokens they have positions for.
+_POSITIONS = (
+    "max_position_embeddings", "n_positions", "max_encoder_position_embeddings", "max_sequence_length", "max_seq_len",
+    "seq_length", "n_ctx", "max_source_positions",
+)  # fmt: skip
 
 
 def read(path: Path, name: str, revision: str | None = None) -> Checkpoint:
@@ -122,11 +127,8 @@ def context_length(config: dict[str, Any]) -> int | None:
     """How many tokens the config says a text may have."""
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else {}
-    for name in ("max_position_embeddings", "n_positions", "max_source_positions"):
-        value = config.get(name) or inner.get(name)
-        if isinstance(value, int):
-            return value
-    return None
+    values = (config.get(name) or inner.get(name) for name in _POSITIONS)
+    return next((value for value in values if isinstance(value, int) and value > 0), None)
 
 
 def _parameters(file: Path) -> Counter[str]:

@@ -31,8 +31,7 @@ class EngineChoice:
         return settings.load(self.environment.variables, self.flags)
 
     def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
-        """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO
-        639-1)."""
+        """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO 639-1)."""
         checkpoint = self.checkpoint(task, renderer, languages)
         with renderer.status(f"loading {checkpoint.name} …"):
             return self.load(checkpoint, renderer.report)
@@ -63,8 +62,7 @@ class EngineChoice:
         )
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
-        """The first catalogue entry on this machine that is made for `task`, then any that chats, then
-        smollm2."""
+        """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""
         for entry in (*_suited(task, languages), *_suited("chat", None)):
             if self._is_here(entry.name):
                 return entry.name

@@ -12,8 +12,6 @@ from lmcli.text.language import identify
 from lmcli.types import Engine, Event, Notice
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine | None, contravariant=True)
-
-
 _ENOUGH = 100  # documents to tell the language by
 
 

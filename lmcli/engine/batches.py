@@ -8,13 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from lmcli.checkpoints.checkpoint import context_length
 from lmcli.errors import InputTooLong
 
 _STRETCH = 128  # texts; only these are sorted, so that the first lines of a long document appear soon
-_POSITIONS = (
-    "max_position_embeddings", "n_positions", "max_encoder_position_embeddings", "max_sequence_length", "max_seq_len",
-    "seq_length", "n_ctx",
-)  # fmt: skip
 
 
 def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -47,9 +44,8 @@ def check_fits(length: int, limit: int, name: str) -> None:
 
 
 def positions(config: Any) -> int | None:
-    """Tokens the model has positions for, under the names the architectures give it."""
-    fields = config.get_text_config().to_dict()
-    return next((n for name in _POSITIONS if isinstance(n := fields.get(name), int) and n > 0), None)
+    """Tokens the model has positions for."""
+    return context_length(config.get_text_config().to_dict())
 
 
 def usable_context(model: Any, tokenizer: Any) -> int:

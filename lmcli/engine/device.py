@@ -34,7 +34,7 @@ def place(checkpoint: Checkpoint, device: str, dtype: str, report: Callable[[Eve
     if dtype != "auto":
         placement = Placement(where, DTYPES[dtype])
     elif where.type == "cpu":
-        placement = Placement(where, _cpu_prefill_dtype(checkpoint), can_pack())
+        placement = Placement(where, _cpu_dtype(checkpoint), can_pack())
     else:
         half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         placement = Placement(where, half)
@@ -59,7 +59,7 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
-def _cpu_prefill_dtype(checkpoint: Checkpoint) -> torch.dtype:
+def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
     # What lies on disk in fp32 or fp16 stays so: converting it would cost memory and precision.
     if checkpoint.dtype in ("float32", "float16"):
         return DTYPES[checkpoint.dtype]
