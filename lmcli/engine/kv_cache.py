@@ -10,12 +10,13 @@ from torch import Tensor
 _BLOCK = 256  # tokens; the cache grows in doublings of this
 
 
-class LayerSlot(NamedTuple):
-    """One layer's share of a step: where its new keys go and all keys including them, likewise the values."""
+class Slots(NamedTuple):
+    """A pass's share of the cache in all L layers: where its T new keys go and all S including them, likewise the
+    values. One slice for all layers: a view a layer would cost four operations more in each."""
 
-    new_k: Tensor  # (1, KV, T, D)
+    new_k: Tensor  # (L, 1, KV, T, D)
     new_v: Tensor
-    all_k: Tensor  # (1, KV, S, D)
+    all_k: Tensor  # (L, 1, KV, S, D)
     all_v: Tensor
 
 
@@ -30,19 +31,14 @@ class KVCache:
         self._k = torch.empty(self._shape, dtype=dtype, device=device)
         self._v = torch.empty_like(self._k)
 
-    def reserve(self, T: int) -> list[LayerSlot]:
-        """A slot a layer for T new tokens after `length`; `length` itself is the caller's to move when they are in."""
+    def reserve(self, T: int) -> Slots:
+        """Room for T new tokens after `length`; `length` itself is the caller's to move when they are in."""
         start, end = self.length, self.length + T
         if end > self._k.shape[3]:
             self._grow(end)
-        # One slice for all layers: a view a layer would cost four operations more in each.
-        views = (
-            self._k[:, :, :, start:end],
-            self._v[:, :, :, start:end],
-            self._k[:, :, :, :end],
-            self._v[:, :, :, :end],
+        return Slots(
+            self._k[:, :, :, start:end], self._v[:, :, :, start:end], self._k[:, :, :, :end], self._v[:, :, :, :end]
         )
-        return [LayerSlot(*slot) for slot in zip(*(view.unbind(0) for view in views), strict=True)]
 
     def _grow(self, needed: int) -> None:
         capacity = max(_BLOCK, self._k.shape[3])

@@ -30,16 +30,20 @@ def empty(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
 
 
-class Fused:
-    """The concatenated outputs (T, ΣN) of several Linear (N, K) on one x (T, K)."""
+class Fused(nn.Module):
+    """The concatenated outputs (T, ΣN) of several Linear (N, K) on one x (T, K).
+
+    `parts` are not its children: a checkpoint names their weights elsewhere.
+    """
 
     def __init__(self, *parts: Linear) -> None:
+        super().__init__()
         self.parts = parts
-        self._packed: Any = None
+        self.packed: Any = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        if self._packed is not None and x.shape[0] <= PACKED_ROWS:
-            return torch.ops.quantized.linear_dynamic_fp16.default(x, self._packed)
+    def forward(self, x: Tensor) -> Tensor:
+        if self.packed is not None and x.shape[0] <= PACKED_ROWS:
+            return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         dtype = self.parts[0].weight.dtype
         if dtype is torch.float16 and x.device.type == "cpu" and x.shape[0] > PACKED_ROWS:
             # fp16 arithmetic is ten times slower than bf16's or fp32's on a CPU: convert the weights on the way.
@@ -72,7 +76,7 @@ class Fused:
             return  # This layer stays as it is: fp16 could not hold it.
         biases = self._biases()
         bias = torch.cat(biases).float() if biases else None
-        self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+        self.packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
 
     def _biases(self) -> list[nn.Parameter]:
         """The parts' biases: all have one or none has."""

@@ -28,6 +28,10 @@ class Packer:
         # as large as all of these together.
         self._scratch = torch.empty(0)
 
+    @property
+    def done(self) -> bool:
+        return not self._waiting
+
     def token(self) -> None:
         """Before each token that is decoded: do its share."""
         self._tokens += 1

@@ -9,30 +9,38 @@ from torch import Tensor
 
 from lmcli.engine.config import RopeConfig
 
+_BLOCK = 256  # positions
+
 
 class Rope:
-    """Turns positions into (cos, sin), each (T, 1, D); `head_dim` is D."""
+    """Turns positions into (cos, sin), each (T, 1, D); `head_dim` is D. They are tables that grow by doubling."""
 
     def __init__(self, config: RopeConfig, head_dim: int, device: torch.device) -> None:
-        frequencies, self.scale = inverse_frequencies(config, head_dim)
-        self.frequencies = frequencies.to(device)  # (D/2,)
+        frequencies, self._scale = inverse_frequencies(config, head_dim)
+        self._frequencies = frequencies.to(device)  # (D/2,)
+        self._cos, self._sin = self._tables(_BLOCK)
 
     def __call__(self, start: int, T: int) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(start, start + T, dtype=torch.float32, device=self.frequencies.device)
-        angles = torch.outer(positions, self.frequencies)  # (T, D/2)
+        end = start + T
+        if end > len(self._cos):
+            self._cos, self._sin = self._tables(max(2 * len(self._cos), end))
+        return self._cos[start:end], self._sin[start:end]
+
+    def _tables(self, length: int) -> tuple[Tensor, Tensor]:
+        positions = torch.arange(length, dtype=torch.float32, device=self._frequencies.device)
+        angles = torch.outer(positions, self._frequencies)  # (length, D/2)
         cos, sin = angles.cos(), angles.sin()
         # The first half of the sine carries the minus sign of the rotation: see rotate.
         return (
-            torch.cat((cos, cos), -1).mul_(self.scale).unsqueeze(1),
-            torch.cat((-sin, sin), -1).mul_(self.scale).unsqueeze(1),
+            torch.cat((cos, cos), -1).mul_(self._scale).unsqueeze(1),
+            torch.cat((-sin, sin), -1).mul_(self._scale).unsqueeze(1),
         )
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Rotate each pair (x[i], x[i + D/2]) of x (T, H, D) by its position's angle."""
     cos, sin = rotation
-    T, H, D = x.shape
-    swapped = x.view(T, H, 2, D // 2).flip(2).view(T, H, D)
+    swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
     return torch.addcmul(x * cos, swapped, sin)
 
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lmcli.engine.attention_mask import attention_masks
 from lmcli.engine.config import DecoderConfig
 from lmcli.engine.device import Placement
 from lmcli.engine.families.llama import Decoder
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
+from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
+from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.engine.weights import assign, convert, read_weights
@@ -54,6 +57,7 @@ class TorchDecoder:
         self.context_length = config.context_length
         self.tokens: list[int] = []
         self._decoder = decoder
+        self._recorded = Recorded(decoder)
         self._rope = Rope(config.rope, config.head_dim, placement.device)
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
@@ -62,17 +66,32 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
-        if len(tokens) == 1:
-            self._packer.token()
-        ids = torch.tensor(tokens, device=self.device)
-        logits: Tensor = self._decoder(ids, self._cache, self._rope, last)
+        T, length = len(tokens), self._cache.length
+        if T == 1:
+            self._pack_ahead()
+        masks, causal = attention_masks(T, length + T, self._decoder.windows, self.device)
+        ids, rotation, slots = torch.tensor(tokens, device=self.device), self._rope(length, T), self._cache.reserve(T)
+        if T <= PACKED_ROWS and not causal:
+            logits = self._recorded(ids, rotation, slots, masks)[-last:]
+        else:
+            logits = self._decoder(ids, rotation, slots, masks, causal, last)
+        self._cache.length = length + T
         self.tokens += tokens
         return logits
 
     def prepare(self) -> None:
         self._packer.all()
+        if self._packer.done:
+            self._recorded.record()
 
     def rewind(self, length: int) -> int:
         self.tokens = self.tokens[:length]
         self._cache.length = length
         return length
+
+    def _pack_ahead(self) -> None:
+        """Before each token that is decoded: its share of what makes the next ones faster."""
+        if not self._packer.done:
+            self._packer.token()
+        elif not self._recorded.recording:
+            self._recorded.record()

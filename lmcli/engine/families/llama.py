@@ -6,6 +6,7 @@ conversation is decoded at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -14,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmcli.engine.config import ConfigFields, DecoderConfig, read_dimensions
-from lmcli.engine.kv_cache import KVCache, LayerSlot
+from lmcli.engine.kv_cache import Slots
 from lmcli.engine.linear import Fused, Linear, empty
-from lmcli.engine.rope import Rope, rotate
+from lmcli.engine.rope import rotate
+
+Rotation = tuple[Tensor, Tensor]  # cos and sin, see Rope
+Slot = Sequence[Tensor]  # one layer's share of Slots
 
 
 def read(config: dict[str, Any]) -> DecoderConfig:
@@ -42,19 +46,25 @@ class Decoder(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.head = Fused(self.lm_head)
-        self.windows = set(config.sliding_windows)
+        self.windows = sorted(set(config.sliding_windows), key=lambda window: window or 0)
 
-    def forward(self, tokens: Tensor, cache: KVCache, rope: Rope, last: int = 1) -> Tensor:
-        """Logits (last, V) in fp32 of the last `last` of `tokens` (T,), which follow those in the cache."""
-        T = tokens.shape[0]
+    def forward(
+        self, tokens: Tensor, rotation: Rotation, slots: Slots, masks: Tensor | None = None, causal: bool = False,
+        last: int = 0,
+    ) -> Tensor:  # fmt: skip
+        """Logits in fp32, (last, V) of the last `last` of `tokens` (T,), or of all of them where it is 0.
+
+        Their keys and values go into `slots`; `rotation` turns them to their positions. A lone token sees all that
+        `slots` hold; several, if `causal`, those before them; else `masks` (W, T, S) say who sees whom, one mask for
+        each of `windows`.
+        """
         # The residual stream stays in fp32: in bf16 it flips near ties.
         x = self.embed_tokens(tokens).float()  # (T, hidden)
-        rotation = rope(cache.length, T)
-        masks = {window: attention_mask(T, cache.length + T, window, x.device) for window in self.windows}
-        for layer, slot, window in zip(self.layers, cache.reserve(T), self.config.sliding_windows, strict=True):
-            x = layer(x, rotation, slot, masks[window])
-        cache.length += T
-        return self.head(self.norm(x[T - last :])).float()
+        kinds = [None] * len(self.windows) if masks is None else masks.unbind(0)
+        layers = zip(self.layers, self.config.sliding_windows, *(slot.unbind(0) for slot in slots), strict=True)
+        for layer, window, *slot in layers:
+            x = layer(x, rotation, slot, kinds[self.windows.index(window)], causal)
+        return self.head(self.norm(x[-last:])).float()
 
     def projections(self) -> list[Fused]:
         """Every linear layer; first the head, the largest."""
@@ -81,8 +91,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rotation, slot, mask)
+    def forward(self, x: Tensor, rotation: Rotation, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rotation, slot, mask, causal)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -102,25 +112,25 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], slot: LayerSlot, mask: Tensor | bool) -> Tensor:
-        T, H, KV = x.shape[0], self.H, self.KV
-        qkv = self.qkv(x).float().view(T, H + 2 * KV, self.D)
-        qk, v = qkv[:, : H + KV], qkv[:, H + KV :]
+    def forward(self, x: Tensor, rotation: Rotation, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
+        H, KV, D = self.H, self.KV, self.D
+        qkv = self.qkv(x).float().view(-1, H + 2 * KV, D)  # (T, heads, D)
+        qk, v = qkv.split((H + KV, KV), 1)
         if self.q_norm is not None and self.k_norm is not None:
-            qk = torch.cat((self.q_norm(qk[:, :H]), self.k_norm(qk[:, H:])), 1)
-        qk = rotate(qk, rotation)
-        slot.new_k.copy_(qk[:, H:].transpose(0, 1))  # (KV, T, D)
-        slot.new_v.copy_(v.transpose(0, 1))
-        q = qk[:, :H].transpose(0, 1).unsqueeze(0).to(slot.all_k.dtype)  # (1, H, T, D)
-        y = F.scaled_dot_product_attention(
-            q,
-            slot.all_k,
-            slot.all_v,
-            attn_mask=None if isinstance(mask, bool) else mask,
-            is_causal=mask is True,
-            enable_gqa=H != KV,
-        )
-        return self.output(y.squeeze(0).transpose(0, 1).reshape(T, H * self.D))
+            q, k = qk.split((H, KV), 1)
+            qk = torch.cat((self.q_norm(q), self.k_norm(k)), 1)
+        q, k = rotate(qk, rotation).split((H, KV), 1)
+        new_k, new_v, all_k, all_v = slot
+        new_k.copy_(k.transpose(0, 1))  # (KV, T, D)
+        new_v.copy_(v.transpose(0, 1))
+        q = q.to(all_k.dtype)
+        if mask is None and not causal:
+            # A lone token: the queries of a group take the place of the tokens, so that no key is read twice.
+            y = F.scaled_dot_product_attention(q.view(1, KV, H // KV, D), all_k, all_v)
+            return self.output(y.view(1, H * D))
+        q = q.transpose(0, 1).unsqueeze(0)  # (1, H, T, D)
+        y = F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=mask, is_causal=causal, enable_gqa=H != KV)
+        return self.output(y.squeeze(0).transpose(0, 1).reshape(-1, H * D))
 
 
 class MLP(nn.Module):
@@ -146,12 +156,12 @@ class RMSNorm(nn.Module):
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
         self.weight = empty(size)
-        self.eps = eps
+        self.size, self.eps = size, eps
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 2 and x.shape[0] == 1:
             # One row in decode: the dot product with itself takes half the operations of the mean of squares.
-            mean_square = torch.addmm(_scalar(self.eps, x.device), x, x.t(), alpha=1 / x.shape[1])
+            mean_square = torch.addmm(_scalar(self.eps, x.device), x, x.t(), alpha=1 / self.size)
             return x * mean_square.rsqrt_() * self.weight
         return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
 
@@ -159,19 +169,3 @@ class RMSNorm(nn.Module):
 @cache
 def _scalar(value: float, device: torch.device) -> Tensor:
     return torch.full((1, 1), value, device=device)
-
-
-def attention_mask(T: int, S: int, window: int | None, device: torch.device) -> Tensor | bool:
-    """Who the last T of S tokens may look at: False all, True those before it, else a mask (T, S).
-
-    `window` is the number of tokens, itself included, a token may look back on.
-    """
-    if window is None or window >= S:
-        if T == 1:
-            return False
-        if T == S:
-            return True
-    query = torch.arange(S - T, S, device=device).unsqueeze(1)
-    key = torch.arange(S, device=device)
-    mask = key <= query
-    return mask if window is None else mask & (key > query - window)

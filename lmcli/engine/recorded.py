@@ -1,0 +1,60 @@
+"""Recorded passes: a decoder's pass over a few tokens as a graph of operations, run without Python between them.
+
+A token of a small checkpoint takes some 750 operations and 121 products with packed weights. Called from Python each
+operation costs 2 to 5 µs beyond its work and each packed product 20 µs, in which the packed weight is unwrapped from its
+Python object; in a graph they cost under 1 µs. On SmolLM2 that is a third of the step.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmcli.engine.kv_cache import Slots
+
+
+class Recorded:
+    """`decoder`, run from graphs once `record` has been called: one for a lone token, one for a few with masks."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        self._decoder = decoder
+        self._graphs: dict[bool, Any] = {}
+        self._recording = False
+
+    def record(self) -> None:
+        """From the next pass on; each graph takes as long to record as some ten tokens.
+
+        The graphs hold the weights as they are now, packed ones included.
+        """
+        # torch no longer supports recording from Python 3.14 on; the decoder itself does the same, slower.
+        self._recording = sys.version_info < (3, 14)
+
+    @property
+    def recording(self) -> bool:
+        return self._recording
+
+    def __call__(
+        self, tokens: Tensor, rotation: tuple[Tensor, Tensor], slots: Slots, masks: Tensor | None = None
+    ) -> Tensor:
+        """See families.llama.Decoder.forward; logits of all the tokens."""
+        inputs = (tokens, rotation, slots) if masks is None else (tokens, rotation, slots, masks)
+        if not self._recording:
+            logits: Tensor = self._decoder(*inputs)
+            return logits
+        with_masks = masks is not None
+        if with_masks not in self._graphs:
+            self._graphs[with_masks] = _record(self._decoder, inputs)
+        # What the graph optimizer gains on a graph of this size is less than the half second it takes.
+        with torch.jit.optimized_execution(False):
+            return self._graphs[with_masks](*inputs)  # type: ignore[no-any-return]
+
+
+def _record(decoder: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    with warnings.catch_warnings():
+        # That torch.jit will not be developed further; and that choices by shape are fixed, as they are meant to be.
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(decoder, inputs, check_trace=False)
