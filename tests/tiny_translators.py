@@ -162,13 +162,22 @@ def bart(folder: Path, **generation: Any) -> Any:
     )  # fmt: skip
 
 
-def roberta(folder: Path, **fields: Any) -> Any:
+def roberta(folder: Path, config_class: Any = transformers.RobertaConfig, **fields: Any) -> Any:
     tokenizer = _byte_level_bpe(folder, "RobertaTokenizer", 512)
-    config = transformers.RobertaConfig(
+    tokenizer.save_pretrained(folder)
+    config = config_class(
         **CLASSIFIER, vocab_size=len(tokenizer), pad_token_id=1, bos_token_id=0, eos_token_id=2,
         max_position_embeddings=34, **fields,
     )  # fmt: skip
     return _classifier(folder, config)
+
+
+def xlm_roberta(folder: Path, **fields: Any) -> Any:
+    return roberta(folder, transformers.XLMRobertaConfig, **fields)
+
+
+def camembert(folder: Path, **fields: Any) -> Any:
+    return roberta(folder, transformers.CamembertConfig, **fields)
 
 
 def bert(folder: Path, **fields: Any) -> Any:
@@ -189,6 +198,12 @@ def distilbert(folder: Path, **fields: Any) -> Any:
 def _classifier(folder: Path, config: Any) -> Any:
     torch.manual_seed(0)
     model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name.lower():
+                parameter.uniform_(0.5, 1.5)  # A norm of ones, a bias of zeros would hide one left out.
+            elif name.endswith("bias"):
+                parameter.normal_(0, 0.3)
     model.save_pretrained(folder)
     return model
 

@@ -1,0 +1,125 @@
+"""Our own encoders of the BERT family: weights mapped, products in bf16, texts packed into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lmcli.engine.batches import check_fits
+from lmcli.engine.config import NotUnderstood
+from lmcli.engine.device import Placement, pick_device, place
+from lmcli.engine.encoder import Encoder, EncoderConfig
+from lmcli.engine.encoder_tokenizer import EncoderTokenizer
+from lmcli.engine.encoders import read_config
+from lmcli.engine.files import read_json
+from lmcli.engine.linear import prefill_dtype
+from lmcli.engine.memory import memory_errors
+from lmcli.engine.rows import Row, batches, fill, lay
+from lmcli.engine.weights import assign, read_weights
+from lmcli.types import Checkpoint, Event, Prompt
+
+# Tokens at once: what keeps a CPU's products busy and their results in its cache, and what fills a GPU.
+_BATCH_TOKENS = {"cpu": 2048}
+_GPU_BATCH_TOKENS = 32768
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A classifier's checkpoint, all of it known to us: its weights by the module's names, and its tokenizer."""
+
+    config: EncoderConfig
+    weights: dict[str, Tensor]
+    tokenizer: EncoderTokenizer
+
+
+def understand(checkpoint: Checkpoint) -> Understood:
+    """Raises NotUnderstood where any of it is not ours to compute."""
+    config = read_config(read_json(checkpoint.path / "config.json"))
+    return Understood(config, _named(config, read_weights(checkpoint.path)), EncoderTokenizer(checkpoint.path))
+
+
+def open_engine(
+    checkpoint: Checkpoint, understood: Understood, device: str, dtype: str, report: Callable[[Event], None]
+) -> EncoderClassifier:
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
+    placement = place(checkpoint, device, _dtype(device, dtype), report)
+    encoder = load_encoder(understood.config, understood.weights, placement)
+    return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
+
+
+def load_encoder(config: EncoderConfig, weights: dict[str, Tensor], placement: Placement) -> Encoder:
+    """The module with the checkpoint's weights; the words' stay mapped on a CPU."""
+    encoder = Encoder(config)
+    tables = ("words.weight", "positions.weight", "token_types.weight")
+    assign(encoder, {
+        name: weight.to(placement.device) if name in tables else weight.to(placement.device, torch.float32)
+        for name, weight in weights.items()
+    })  # fmt: skip
+    for product in encoder.products():
+        product.prepare(placement.dtype, placement.device)
+    for product in encoder.head:
+        product.prepare(torch.float32, placement.device)
+    return encoder.eval()
+
+
+class EncoderClassifier:
+    """types.ClassifierEngine over our encoder."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, encoder: Encoder, tokenizer: EncoderTokenizer, device: torch.device
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.context_length = min(encoder.config.context_length, tokenizer.longest or encoder.config.context_length)
+        self._encoder, self._tokenizer, self._device = encoder, tokenizer, device
+        self._batch_tokens = _BATCH_TOKENS.get(device.type, _GPU_BATCH_TOKENS)
+
+    def count(self, prompt: Prompt) -> int:
+        return len(self._tokenizer.encode([str(prompt)])[0])
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        inputs = self._tokenizer.encode(texts)
+        lengths = [len(tokens) for tokens in inputs]
+        check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
+        scores: dict[int, list[float]] = {}
+        for batch in batches(lay(lengths), self._batch_tokens):
+            rows = self._probabilities(inputs, batch)
+            scores |= zip((i for row in batch for i in row.texts), rows, strict=True)
+        return [dict(zip(self._encoder.config.labels, scores[i], strict=True)) for i in range(len(texts))]
+
+    @torch.inference_mode()
+    def _probabilities(self, inputs: list[list[int]], batch: Sequence[Row]) -> list[list[float]]:
+        with memory_errors(self.checkpoint):
+            logits: Tensor = self._encoder(fill(batch, inputs, self._device))  # (texts, labels)
+        rows: list[list[float]] = (
+            logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
+        ).tolist()
+        return rows
+
+
+def _named(config: EncoderConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The file's weights under the module's names; heads of other tasks are left out, as transformers does."""
+    found = {}
+    for name in Encoder(config).state_dict():
+        own, _, kind = name.rpartition(".")
+        layer = next(iter(part for part in own.split(".") if part.isdigit()), "")
+        file = config.names[own.replace(f".{layer}.", ".") if layer else own].format(layer)
+        # The first BERTs were written with TensorFlow's names.
+        old = {"weight": "gamma", "bias": "beta"}[kind]
+        where = f"{file}.{kind}" if f"{file}.{kind}" in weights else f"{file}.{old}"
+        if where not in weights:
+            raise NotUnderstood(f"a checkpoint without {file}.{kind}")
+        found[name] = weights[where]
+    return found
+
+
+def _dtype(device: str, asked: str) -> str:
+    """bf16 where it is fast: it changes a probability by a thousandth. Half precision is no match for every encoder."""
+    if asked != "auto":
+        return asked
+    where = pick_device(device)
+    if where.type == "cpu":
+        return str(prefill_dtype()).removeprefix("torch.")
+    return "bfloat16" if where.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
