@@ -74,7 +74,7 @@ def test_a_single_label_has_a_probability_too(tmp_path: Path) -> None:
 
 
 def test_many_texts_of_all_lengths_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encoder_engine._BATCH_TOKENS, "cpu", 128)
+    monkeypatch.setattr(encoder_engine, "_CPU_BATCH", 128)
     encoders.bert(tmp_path)
     texts = [TEXTS[(i * 5) % 6] for i in range(140)]
     expected = dict(zip(TEXTS, by_the_pipeline(tmp_path, TEXTS), strict=True))
