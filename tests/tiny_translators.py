@@ -163,8 +163,11 @@ def bart(folder: Path, **generation: Any) -> Any:
 
 
 def roberta(folder: Path, config_class: Any = transformers.RobertaConfig, **fields: Any) -> Any:
-    tokenizer = _byte_level_bpe(folder, "RobertaTokenizer", 512)
-    tokenizer.save_pretrained(folder)
+    return _roberta(folder, config_class, _byte_level_bpe(folder, "RobertaTokenizer", 512), **fields)
+
+
+def _roberta(folder: Path, config_class: Any, tokenizer: Any, **fields: Any) -> Any:
+    tokenizer.save_pretrained(folder)  # With a tokenizer.json.
     config = config_class(
         **CLASSIFIER, vocab_size=len(tokenizer), pad_token_id=1, bos_token_id=0, eos_token_id=2,
         max_position_embeddings=34, **fields,
@@ -173,7 +176,10 @@ def roberta(folder: Path, config_class: Any = transformers.RobertaConfig, **fiel
 
 
 def xlm_roberta(folder: Path, **fields: Any) -> Any:
-    return roberta(folder, transformers.XLMRobertaConfig, **fields)
+    (folder / "sentencepiece.bpe.model").write_bytes(train_pieces(folder).read_bytes())
+    write(folder / "tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 512})
+    tokenizer = transformers.XLMRobertaTokenizer.from_pretrained(folder)
+    return _roberta(folder, transformers.XLMRobertaConfig, tokenizer, **fields)
 
 
 def camembert(folder: Path, **fields: Any) -> Any:
@@ -182,7 +188,7 @@ def camembert(folder: Path, **fields: Any) -> Any:
 
 def bert(folder: Path, **fields: Any) -> Any:
     config = transformers.BertConfig(
-        **CLASSIFIER, vocab_size=_wordpieces(folder, "BertTokenizer"), max_position_embeddings=40, **fields
+        **(CLASSIFIER | fields), vocab_size=_wordpieces(folder, "BertTokenizer"), max_position_embeddings=40
     )
     return _classifier(folder, config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lmcli.engine.batches import part_quoted
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.files import read_json
 
-_REMEMBERED = 4096  # texts: a task asks how long each is before it has them classified
+# A task asks how long each text is, then has it classified. One this long is cut before that.
+_REMEMBERED, _LONGEST_REMEMBERED = 2048, 2048  # texts, tokens
 
 
 class EncoderTokenizer:
@@ -45,11 +47,11 @@ class EncoderTokenizer:
         new = [text for text in dict.fromkeys(texts) if text not in self._remembered]
         encoded = self._tokenizer.encode_batch_fast([self._special(text) for text in new])
         fresh = dict(zip(new, (each.ids for each in encoded), strict=True))
-        known = self._remembered | fresh
-        while len(self._remembered) + len(fresh) > _REMEMBERED and self._remembered:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered |= fresh
-        return [known[text] for text in texts]
+        tokens = [fresh[text] if text in fresh else self._remembered[text] for text in texts]
+        self._remembered |= {text: ids for text, ids in fresh.items() if len(ids) <= _LONGEST_REMEMBERED}
+        for text in list(islice(self._remembered, max(len(self._remembered) - _REMEMBERED, 0))):
+            del self._remembered[text]
+        return tokens
 
 
 def _check_options(tokenizer: dict[str, Any], config: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lmcli.engine.linear import Linear, empty, prefill_dtype
@@ -37,8 +37,8 @@ class Product:
 
     def prepare(self, dtype: torch.dtype, device: torch.device, bits: int | None = None) -> None:
         """Lay the parts' weights side by side in `dtype`, or in `bits` (8), and give up the mapped ones."""
-        self._weight = _stacked([part.weight for part in self._parts]).to(device, dtype)
-        self._bias = _stacked([part.bias for part in self._parts if part.bias is not None]).to(device, dtype)
+        self._weight = _stacked([part.weight.to(device, dtype) for part in self._parts])
+        self._bias = _stacked([part.bias.to(device, dtype) for part in self._parts if part.bias is not None])
         for part in self._parts:
             part.weight, part.bias = empty(0), None
         if bits == 8 and device.type == "cpu":
@@ -82,9 +82,9 @@ class Product:
         return compute
 
 
-def _stacked(parameters: list[nn.Parameter]) -> Tensor:
-    """All their rows; those of a single one stay mapped."""
-    return parameters[0].data if len(parameters) == 1 else torch.cat([parameter.data for parameter in parameters])
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """All their rows; those of a single one stay where they are."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 def _can_block() -> bool:
