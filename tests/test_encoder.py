@@ -15,6 +15,7 @@ import safetensors.torch
 import tiny
 import tiny_translators as encoders
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from test_classifier_checkpoints import NAMES, TEXTS, assert_same, by_the_pipeline
@@ -158,9 +159,9 @@ def test_labels_without_names_are_numbered(tmp_path: Path) -> None:
 
 def test_a_text_is_tokenized_once_for_its_count_and_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoders.bert(tmp_path)
-    tokenizer = EncoderTokenizer(tmp_path)
+    tokenizer = EncoderTokenizer(tmp_path, "bert")
     seen: list[str] = []
-    monkeypatch.setattr(tokenizer, "_special", lambda text: seen.append(text) or text)
+    monkeypatch.setattr(tokenizer, "_part", lambda text: seen.append(text) or text)
     tokens = [tokenizer.encode([text])[0] for text in TEXTS]
     assert tokenizer.encode([*TEXTS, "New!"])[: len(TEXTS)] == tokens
     assert seen == [*TEXTS, "New!"]
@@ -168,7 +169,7 @@ def test_a_text_is_tokenized_once_for_its_count_and_its_class(tmp_path: Path, mo
 
 def test_old_texts_are_forgotten_in_time(tmp_path: Path) -> None:
     encoders.bert(tmp_path)
-    tokenizer = EncoderTokenizer(tmp_path)
+    tokenizer = EncoderTokenizer(tmp_path, "bert")
     first = tokenizer.encode([f"a {n}" for n in range(3000)])
     assert len(tokenizer._remembered) == 2048
     assert tokenizer.encode([f"a {n}" for n in range(3000)]) == first
@@ -267,10 +268,62 @@ def test_what_is_not_understood_runs_on_transformers_and_verbose_says_why(
     assert f"runs on transformers: our encoder does not know {reason}" in notice.text
 
 
-def test_without_tokenizer_json_it_runs_on_transformers(tmp_path: Path) -> None:
+def write_vocab(folder: Path) -> None:
+    """BERT's vocab.txt in the place of its tokenizer.json."""
+    vocab = tiny.read(folder / "tokenizer.json")["model"]["vocab"]
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in sorted(vocab, key=vocab.get)), encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+
+
+QUOTING = [*TEXTS, "  The   CAT\tsat\non the Mät, Ｍａｔ and e\u0301; 我", "", "[unk] <S> it's the</s"]
+
+
+@pytest.mark.parametrize("options", [{}, {"do_lower_case": False}, {"strip_accents": False}], ids=str)
+@pytest.mark.parametrize("build", [encoders.bert, encoders.distilbert])
+def test_the_first_berts_vocabularies_are_read_as_transformers_reads_them(
+    build: Callable[..., Any], options: dict[str, Any], tmp_path: Path
+) -> None:
+    build(tmp_path, **NAMES)
+    write_vocab(tmp_path)
+    edit(tmp_path / "tokenizer_config.json", **options)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = EncoderTokenizer(tmp_path, tiny.read_model_type(tmp_path))
+    assert ours.encode(QUOTING) == [theirs(text)["input_ids"] for text in QUOTING]
+    assert len(set(map(tuple, ours.encode(QUOTING)))) == len(QUOTING)
+    assert isinstance(load(tmp_path), EncoderClassifier)
+
+
+@pytest.mark.parametrize("options", [{}, {"add_prefix_space": True}], ids=str)
+def test_the_first_robertas_vocabularies_are_read_as_transformers_reads_them(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     encoders.roberta(tmp_path, **NAMES)
     (tmp_path / "tokenizer.json").unlink()
-    assert isinstance(load(tmp_path), TransformersClassifier)
+    edit(tmp_path / "tokenizer_config.json", **options)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = EncoderTokenizer(tmp_path, "roberta")
+    plain = [text for text in QUOTING if "<" not in text]
+    assert ours.encode(plain) == [theirs(text)["input_ids"] for text in plain]
+    assert isinstance(load(tmp_path), EncoderClassifier)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "vocab.json").unlink(),
+        lambda folder: encoders.write(folder / "added_tokens.json", {"<new>": 300}),
+        lambda folder: edit(folder / "tokenizer_config.json", tokenizer_class="BertweetTokenizer"),
+        lambda folder: edit(folder / "tokenizer_config.json", mask_token="<hidden>"),
+        lambda folder: edit(folder / "tokenizer_config.json", added_tokens_decoder={"300": {"content": "<new>"}}),
+    ],
+)  # fmt: skip
+def test_a_vocabulary_that_is_not_all_is_left_to_transformers(change: Callable[[Path], None], tmp_path: Path) -> None:
+    encoders.roberta(tmp_path, **NAMES)
+    (tmp_path / "tokenizer.json").unlink()
+    EncoderTokenizer(tmp_path, "roberta")
+    change(tmp_path)
+    with pytest.raises(NotUnderstood):
+        EncoderTokenizer(tmp_path, "roberta")
 
 
 def test_a_byte_level_tokenizer_that_puts_a_space_first_must_say_so_in_both_files(tmp_path: Path) -> None:
@@ -278,7 +331,7 @@ def test_a_byte_level_tokenizer_that_puts_a_space_first_must_say_so_in_both_file
     assert isinstance(load(tmp_path), EncoderClassifier)
     edit(tmp_path / "tokenizer_config.json", add_prefix_space=True)
     with pytest.raises(NotUnderstood, match="add_prefix_space=True"):
-        EncoderTokenizer(tmp_path)
+        EncoderTokenizer(tmp_path, "roberta")
 
 
 def test_our_encoder_starts_without_transformers(tmp_path: Path) -> None:

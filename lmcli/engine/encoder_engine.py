@@ -39,7 +39,9 @@ class Understood:
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
     config = read_config(read_json(checkpoint.path / "config.json"))
-    return Understood(config, _named(config, read_weights(checkpoint.path)), EncoderTokenizer(checkpoint.path))
+    return Understood(
+        config, _named(config, read_weights(checkpoint.path)), EncoderTokenizer(checkpoint.path, checkpoint.model_type)
+    )
 
 
 def open_engine(
