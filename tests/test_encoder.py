@@ -244,6 +244,10 @@ def test_an_unknown_field_of_the_config_is_never_ignored(unknown: dict[str, Any]
 def test_what_older_versions_wrote_for_other_models_is_no_matter() -> None:
     dumped = {"pooler_type": "first_token_transform", "directionality": "bidi", "output_past": True, "num_beams": 1}
     read_config(BERT | dumped | {"finetuning_task": "sst-2", "pruned_heads": {}, "torchscript": False})
+    sizes = {"vocab_size": 99, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 40}
+    read_config(
+        sizes | {"model_type": "distilbert", "sinusoidal_pos_embds": False, "tie_weights_": True, "dropout": 0.1}
+    )
 
 
 @pytest.mark.parametrize(
