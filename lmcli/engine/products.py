@@ -37,11 +37,13 @@ class Product:
 
     def prepare(self, dtype: torch.dtype, device: torch.device, bits: int | None = None) -> None:
         """Lay the parts' weights side by side in `dtype`, or in `bits` (8), and give up the mapped ones."""
+        in_int8 = bits == 8 and device.type == "cpu"
+        dtype = torch.float32 if in_int8 else dtype
         self._weight = _stacked([part.weight.to(device, dtype) for part in self._parts])
         self._bias = _stacked([part.bias.to(device, dtype) for part in self._parts if part.bias is not None])
         for part in self._parts:
             part.weight, part.bias = empty(0), None
-        if bits == 8 and device.type == "cpu":
+        if in_int8:
             self._compute = self._in_int8()
         elif device.type == "cpu" and dtype is torch.bfloat16 and _can_block():
             self._compute = self._blocked()
@@ -70,11 +72,10 @@ class Product:
 
     def _in_int8(self) -> Callable[[Tensor], Tensor]:
         """The weights in int8, a scale a row; x is brought to int8 in every call, by one scale for all of it."""
-        weight, bias = self._weight.float(), self._bias.float()
-        self._weight = torch.empty(0)
+        weight, self._weight = self._weight, torch.empty(0)
         scales = weight.abs().amax(1).clamp(min=1e-12) / 127
         values = (weight / scales.unsqueeze(1)).round().to(torch.int8)
-        packed = _packed_int8(values, scales, bias)
+        packed = _packed_int8(values, scales, self._bias)
 
         def compute(x: Tensor) -> Tensor:
             return self._activated(torch.ops.quantized.linear_dynamic.default(x.float(), packed, False))
