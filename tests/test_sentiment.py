@@ -78,12 +78,19 @@ def test_a_long_text_is_judged_whole_in_parts():
     assert events[-1].usage.prompt_tokens == total
 
 
-def test_many_texts_are_worked_in_batches_and_keep_their_order():
+def test_many_texts_are_worked_in_growing_batches_and_keep_their_order():
     engine = classifier()
     texts = [("good " if n % 3 else "bad ") * 3 + str(n) for n in range(150)]
     results = [list(events) for events in Sentiment().run_many(engine, texts)]
-    assert [len(batch) for batch in engine.batches] == [64, 64, 22]
+    assert [len(batch) for batch in engine.batches] == [16, 32, 64, 38]
     assert [events[0].name for events in results] == ["positive" if n % 3 else "negative" for n in range(150)]
+
+
+def test_the_first_texts_are_shown_before_the_others_are_judged():
+    engine = classifier()
+    results = Sentiment().run_many(engine, ["good"] * 100)
+    next(results)
+    assert [len(batch) for batch in engine.batches] == [16]
 
 
 def test_a_language_model_is_asked_for_likelihoods_and_writes_nothing():

@@ -174,6 +174,7 @@ def test_a_dtype_that_was_asked_for_is_the_models(dtype: str, expected: torch.dt
 
 def test_encoders_stay_in_full_precision_unless_asked(tmp_path: Path) -> None:
     translators.bert(tmp_path)
+    change(tmp_path, unknown_to_us=True)
     checkpoint = tiny.checkpoint(tmp_path, "bert", "classifier", "float16")
     for dtype, expected in [("auto", torch.float32), ("bfloat16", torch.bfloat16)]:
         loaded: Any = engine.load(checkpoint, "cpu", dtype)

@@ -162,18 +162,33 @@ def bart(folder: Path, **generation: Any) -> Any:
     )  # fmt: skip
 
 
-def roberta(folder: Path, **fields: Any) -> Any:
-    tokenizer = _byte_level_bpe(folder, "RobertaTokenizer", 512)
-    config = transformers.RobertaConfig(
+def roberta(folder: Path, config_class: Any = transformers.RobertaConfig, **fields: Any) -> Any:
+    return _roberta(folder, config_class, _byte_level_bpe(folder, "RobertaTokenizer", 512), **fields)
+
+
+def _roberta(folder: Path, config_class: Any, tokenizer: Any, **fields: Any) -> Any:
+    tokenizer.save_pretrained(folder)  # With a tokenizer.json.
+    config = config_class(
         **CLASSIFIER, vocab_size=len(tokenizer), pad_token_id=1, bos_token_id=0, eos_token_id=2,
         max_position_embeddings=34, **fields,
     )  # fmt: skip
     return _classifier(folder, config)
 
 
+def xlm_roberta(folder: Path, **fields: Any) -> Any:
+    (folder / "sentencepiece.bpe.model").write_bytes(train_pieces(folder).read_bytes())
+    write(folder / "tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 512})
+    tokenizer = transformers.XLMRobertaTokenizer.from_pretrained(folder)
+    return _roberta(folder, transformers.XLMRobertaConfig, tokenizer, **fields)
+
+
+def camembert(folder: Path, **fields: Any) -> Any:
+    return roberta(folder, transformers.CamembertConfig, **fields)
+
+
 def bert(folder: Path, **fields: Any) -> Any:
     config = transformers.BertConfig(
-        **CLASSIFIER, vocab_size=_wordpieces(folder, "BertTokenizer"), max_position_embeddings=40, **fields
+        **(CLASSIFIER | fields), vocab_size=_wordpieces(folder, "BertTokenizer"), max_position_embeddings=40
     )
     return _classifier(folder, config)
 
@@ -189,6 +204,12 @@ def distilbert(folder: Path, **fields: Any) -> Any:
 def _classifier(folder: Path, config: Any) -> Any:
     torch.manual_seed(0)
     model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name.lower():
+                parameter.uniform_(0.5, 1.5)  # A norm of ones, a bias of zeros would hide one left out.
+            elif name.endswith("bias"):
+                parameter.normal_(0, 0.3)
     model.save_pretrained(folder)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -27,11 +27,16 @@ def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 
 
 def encode(tokenizer: Any, text: str, prefix: str = "") -> Any:
-    """transformers' encoding of one text, whole. A special token that it quotes (`</s>`, `[SEP]`) is parted by a space:
-    read as the mark it names, it would end the text there."""
-    quotable = "|".join(map(re.escape, sorted(tokenizer.all_special_tokens, key=len, reverse=True)))
-    parted = re.sub(quotable or "(?!)", lambda match: f"{match[0][0]} {match[0][1:]}", text)
-    return tokenizer(prefix + parted, truncation=False)
+    """transformers' encoding of one text, whole, less the special tokens that it quotes."""
+    return tokenizer(prefix + part_quoted(tokenizer.all_special_tokens)(text), truncation=False)
+
+
+def part_quoted(special_tokens: Iterable[str]) -> Callable[[str], str]:
+    """What parts a special token that a text quotes (`</s>`, `[SEP]`) by a space: read as the mark it names, it would
+    end the text there."""
+    quotable = "|".join(map(re.escape, sorted(special_tokens, key=len, reverse=True)))
+    pattern = re.compile(quotable or "(?!)")
+    return lambda text: pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
 
 
 def check_fits(length: int, limit: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,11 +96,11 @@ class ConfigFields:
         if value not in understood:
             raise NotUnderstood(f"{name}={value!r}")
 
-    def finish(self) -> None:
-        """Raise NotUnderstood for any key left unread that could change the result."""
+    def finish(self, irrelevant: Collection[str] = ()) -> None:
+        """Raise NotUnderstood for any key left unread that could change the result; `irrelevant` ones could not."""
         for name, value in self._config.items():
             off = value in (None, {}, []) or (not value and name in _SWITCHES)
-            if name not in self._read | _IRRELEVANT and not off:
+            if name not in self._read | _IRRELEVANT | set(irrelevant) and not off:
                 raise NotUnderstood(f"{name}={value!r}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from lmcli.engine import torch_engine
+from lmcli.engine import encoder_engine, torch_engine
 from lmcli.engine.config import DecoderConfig, NotUnderstood
 from lmcli.engine.device import place
 from lmcli.engine.families import read_config
@@ -23,10 +23,16 @@ def load_engine(
             try:
                 config = _understand(checkpoint)
             except NotUnderstood as reason:
-                text = f"{checkpoint.name} runs on transformers: our decoder does not know {reason}"
-                report(Notice(text, verbose=True))
+                report(_passed_over(checkpoint, "decoder", reason))
             else:
                 return torch_engine.open_engine(checkpoint, config, place(checkpoint, device, dtype, report))
+        elif checkpoint.kind == "classifier":
+            try:
+                understood = encoder_engine.understand(checkpoint)
+            except NotUnderstood as reason:
+                report(_passed_over(checkpoint, "encoder", reason))
+            else:
+                return encoder_engine.open_engine(checkpoint, understood, device, dtype, report)
         return _transformers(checkpoint, device, dtype, trust_remote_code, report)
 
 
@@ -34,6 +40,11 @@ def _understand(checkpoint: Checkpoint) -> DecoderConfig:
     if not (checkpoint.path / "tokenizer.json").is_file():
         raise NotUnderstood("a tokenizer without tokenizer.json")
     return read_config(read_json(checkpoint.path / "config.json"))
+
+
+def _passed_over(checkpoint: Checkpoint, ours: str, reason: NotUnderstood) -> Notice:
+    text = f"{checkpoint.name} runs on transformers: our {ours} does not know {reason}"
+    return Notice(text, verbose=True)
 
 
 def _transformers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
@@ -15,7 +15,7 @@ from lmcli.tasks import prompts
 from lmcli.text.segment import parts
 from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Label, Notice, Usage
 
-_BATCH = 64  # texts at once
+_FIRST, _MOST = 16, 512  # parts at once: first a few, to be shown soon, then as many as fill an encoder's batches
 _NAMES = {
     "positive": {"positive", "pos", "very positive", "正面", "积极", "正向", "好评", "positif", "positiv", "positivo"},
     "negative": {"negative", "neg", "very negative", "负面", "消极", "负向", "差评", "négatif", "negativ", "negativo"},
@@ -37,8 +37,7 @@ class Sentiment:
     def run_many(self, engine: Engine, texts: Sequence[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order, worked in batches."""
         judge = _judge(engine)
-        for start in range(0, len(texts), _BATCH):
-            batch = [parts(text, judge.room, judge.size) for text in texts[start : start + _BATCH]]
+        for batch in _batches(parts(text, judge.room, judge.size) for text in texts):
             judged = judge.judge([piece for pieces in batch for piece in pieces])
             for pieces in batch:
                 yield _events([next(judged) for _ in pieces])
@@ -51,6 +50,20 @@ class _Judged:
     scores: Mapping[str, float]
     tokens: int
     prompt_tokens: int
+
+
+def _batches(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    """Texts, each in its parts, in batches that double in size."""
+    batch: list[list[str]] = []
+    held, size = 0, _FIRST
+    for pieces in texts:
+        batch.append(pieces)
+        held += len(pieces)
+        if held >= size:
+            yield batch
+            batch, held, size = [], 0, min(2 * size, _MOST)
+    if batch:
+        yield batch
 
 
 def _events(judged: Sequence[_Judged]) -> Iterator[Event]:

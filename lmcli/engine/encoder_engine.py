@@ -1,0 +1,152 @@
+"""Our own encoders of the BERT family: weights mapped, products in bf16, texts packed into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lmcli.engine.batches import check_fits
+from lmcli.engine.config import NotUnderstood
+from lmcli.engine.device import Placement, pick_device, place
+from lmcli.engine.encoder import Encoder, EncoderConfig, LayerNorm, Table
+from lmcli.engine.encoder_tokenizer import EncoderTokenizer
+from lmcli.engine.encoders import read_config
+from lmcli.engine.files import read_json
+from lmcli.engine.linear import prefill_dtype
+from lmcli.engine.memory import memory_errors
+from lmcli.engine.rows import Row, batches, fill, lay
+from lmcli.engine.weights import assign, read_weights
+from lmcli.engine.workers import in_parallel
+from lmcli.types import Checkpoint, Event, Prompt
+
+# Tokens in a batch: what keeps a core's products busy and their results in its cache, and what fills a GPU.
+_CPU_BATCH, _GPU_BATCH = 1024, 32768
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A classifier's checkpoint, all of it known to us: its weights by the module's names, and its tokenizer."""
+
+    config: EncoderConfig
+    weights: dict[str, Tensor]
+    tokenizer: EncoderTokenizer
+
+
+def understand(checkpoint: Checkpoint) -> Understood:
+    """Raises NotUnderstood where any of it is not ours to compute."""
+    config = read_config(read_json(checkpoint.path / "config.json"))
+    return Understood(
+        config, _named(config, read_weights(checkpoint.path)), EncoderTokenizer(checkpoint.path, checkpoint.model_type)
+    )
+
+
+def open_engine(
+    checkpoint: Checkpoint,
+    understood: Understood,
+    device: str,
+    dtype: str,
+    report: Callable[[Event], None],
+    bits: int | None = None,
+) -> EncoderClassifier:
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit.
+
+    `bits` 8 computes in int8 on a CPU: with AMX no faster than bf16, and it changes one label in twelve.
+    """
+    placement = place(checkpoint, device, _dtype(device, dtype), report)
+    encoder = load_encoder(understood.config, understood.weights, placement, bits)
+    return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
+
+
+def load_encoder(
+    config: EncoderConfig, weights: dict[str, Tensor], placement: Placement, bits: int | None = None
+) -> Encoder:
+    """The module with the checkpoint's weights; the words' stay mapped on a CPU."""
+    encoder = Encoder(config)
+    assign(encoder, weights)
+    for part in encoder.modules():
+        if isinstance(part, Table):
+            part.to(placement.device)
+        elif isinstance(part, LayerNorm):
+            part.to(placement.device, torch.float32)
+    for product in encoder.products():
+        product.prepare(placement.dtype, placement.device, bits)
+    for product in encoder.head:
+        product.prepare(torch.float32, placement.device)
+    return encoder.eval()
+
+
+class EncoderClassifier:
+    """types.ClassifierEngine over our encoder."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, encoder: Encoder, tokenizer: EncoderTokenizer, device: torch.device
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.context_length = min(encoder.config.context_length, tokenizer.longest or encoder.config.context_length)
+        self._encoder, self._tokenizer, self._device = encoder, tokenizer, device
+
+    def count(self, prompt: Prompt) -> int:
+        return len(self._tokenizer.encode([str(prompt)])[0])
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        inputs = self._tokenizer.encode(texts)
+        lengths = [len(tokens) for tokens in inputs]
+        check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
+        jobs = list(batches(lay(lengths), self._batch_tokens(sum(lengths))))
+        compute = partial(self._probabilities, inputs)
+        results = in_parallel(compute, jobs) if self._device.type == "cpu" else map(compute, jobs)
+        scores = {
+            i: row
+            for batch, rows in zip(jobs, results, strict=True)
+            for i, row in zip(_texts(batch), rows, strict=True)
+        }
+        return [dict(zip(self._encoder.config.labels, scores[i], strict=True)) for i in range(len(texts))]
+
+    def _batch_tokens(self, total: int) -> int:
+        """Batches of like size for each core, the largest that are not too large."""
+        if self._device.type != "cpu":
+            return _GPU_BATCH
+        rounds = -(-total // (_CPU_BATCH * torch.get_num_threads()))
+        return max(total // max(rounds * torch.get_num_threads(), 1), _CPU_BATCH // 4)
+
+    @torch.inference_mode()
+    def _probabilities(self, inputs: list[list[int]], batch: Sequence[Row]) -> list[list[float]]:
+        with memory_errors(self.checkpoint):
+            logits: Tensor = self._encoder(fill(batch, inputs, self._device))  # (texts, labels)
+        chances = logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
+        rows: list[list[float]] = chances.tolist()
+        return rows
+
+
+def _texts(batch: Sequence[Row]) -> list[int]:
+    return [i for row in batch for i in row.texts]
+
+
+def _named(config: EncoderConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The file's weights under the module's names; heads of other tasks are left out, as transformers does."""
+    found = {}
+    for name in Encoder(config).state_dict():
+        own, _, kind = name.rpartition(".")
+        layer = next(iter(part for part in own.split(".") if part.isdigit()), "")
+        file = config.names[own.replace(f".{layer}.", ".") if layer else own].format(layer)
+        # The first BERTs were written with TensorFlow's names.
+        old = {"weight": "gamma", "bias": "beta"}[kind]
+        where = f"{file}.{kind}" if f"{file}.{kind}" in weights else f"{file}.{old}"
+        if where not in weights:
+            raise NotUnderstood(f"a checkpoint without {file}.{kind}")
+        found[name] = weights[where]
+    return found
+
+
+def _dtype(device: str, asked: str) -> str:
+    """bf16 where it is fast: it changes a probability by a thousandth. Half precision is no match for every encoder."""
+    if asked != "auto":
+        return asked
+    where = pick_device(device)
+    if where.type == "cpu":
+        return str(prefill_dtype()).removeprefix("torch.")
+    return "bfloat16" if where.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
