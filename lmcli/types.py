@@ -36,6 +36,23 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class LoadOptions:
+    """How a checkpoint is to run.
+
+    `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, float32, bfloat16 or float16. `bits` 8 or 4 keeps the
+    weights of the linear layers in so many bits each, None as the checkpoint has them. `context` is the most tokens the
+    KV cache may hold, None as many as the checkpoint was made for. `low_memory` makes no faster copies of the weights.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    bits: int | None = None
+    context: int | None = None
+    low_memory: bool = False
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
 class Message:
     role: Role
     content: str

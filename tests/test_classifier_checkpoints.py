@@ -16,6 +16,7 @@ from lmcli.engine import encoder_engine
 from lmcli.engine.encoder_engine import EncoderClassifier
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.errors import CheckpointError, InputTooLong
+from lmcli.types import LoadOptions
 
 NAMES = {
     "id2label": {0: "NEGATIVE", 1: "neutral", 2: "POSITIVE"},
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(folder: Path, dtype: str = "float32", kind: type[Any] = EncoderClassifier) -> Any:
-    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "classifier"), "cpu", dtype)
+    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "classifier"), LoadOptions("cpu", dtype))
     assert isinstance(loaded, kind)
     return loaded
 

@@ -29,7 +29,7 @@ from lmcli.engine.encoders import read_config
 from lmcli.engine.rows import batches, fill, lay
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.workers import in_parallel
-from lmcli.types import Event, Notice
+from lmcli.types import Event, LoadOptions, Notice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -40,7 +40,8 @@ BERT = {
 
 
 def load(folder: Path, dtype: str = "float32", report: Callable[[Event], None] = lambda event: None) -> Any:
-    return engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "classifier"), "cpu", dtype, report=report)
+    checkpoint = tiny.checkpoint(folder, tiny.read_model_type(folder), "classifier")
+    return engine.load(checkpoint, LoadOptions("cpu", dtype), report)
 
 
 def edit(file: Path, **fields: Any) -> None:
@@ -343,8 +344,8 @@ def test_our_encoder_starts_without_transformers(tmp_path: Path) -> None:
     assert read(tmp_path, "tiny").kind == "classifier"
     program = (
         "import json, sys\nfrom pathlib import Path\nfrom lmcli import engine\n"
-        "from lmcli.checkpoints.checkpoint import read\n"
-        f"ours = engine.load(read(Path({str(tmp_path)!r}), 'tiny'), 'cpu', 'float32')\n"
+        "from lmcli.checkpoints.checkpoint import read\nfrom lmcli.types import LoadOptions\n"
+        f"ours = engine.load(read(Path({str(tmp_path)!r}), 'tiny'), LoadOptions('cpu', 'float32'))\n"
         f"print(json.dumps([ours.classify({TEXTS!r}), 'transformers' in sys.modules]))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ from lmcli.engine.sampling import Sampler, filter_logits
 from lmcli.engine.text_stream import ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, FastTokenizer
 from lmcli.errors import CheckpointError, InputTooLong
-from lmcli.types import Chunk, Conversation, Done, Event, Reasoning, SamplingParams, TaskResult
+from lmcli.types import Chunk, Conversation, Done, Event, LoadOptions, Reasoning, SamplingParams, TaskResult
 
 TEXT = "Grüße! 今天天气很好 👩‍👩‍👧 naïve\n\tdone"
 
@@ -135,7 +135,7 @@ def test_reasoning_is_told_from_the_answer(size: int, text: str, thinking: bool,
 
 
 def test_a_turn_prefills_only_what_is_new(folder: Path) -> None:
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
     first = Conversation.ask("Who are you?")
     result = TaskResult.fold(loaded.stream(first, SamplingParams(max_tokens=8)))
@@ -146,12 +146,12 @@ def test_a_turn_prefills_only_what_is_new(folder: Path) -> None:
     assert isinstance(done, Done)
     assert done.usage.prompt_tokens == loaded.count(second)
     assert done.usage.cached_tokens >= loaded.count(first)
-    fresh = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    fresh = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert TaskResult.fold(events).text == TaskResult.fold(fresh.stream(second, SamplingParams(max_tokens=8))).text  # type: ignore[union-attr]
 
 
 def test_the_cache_is_right_after_an_answer_was_left_half_way(folder: Path) -> None:
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
     wanted = TaskResult.fold(loaded.stream("Once upon a time", SamplingParams(max_tokens=12))).text
     half = loaded.stream("Once upon a day there was", SamplingParams(max_tokens=12))
@@ -161,7 +161,7 @@ def test_the_cache_is_right_after_an_answer_was_left_half_way(folder: Path) -> N
 
 
 def test_ctrl_c_during_prefill_leaves_the_cache_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
     wanted = TaskResult.fold(loaded.stream("Once upon a time", SamplingParams(max_tokens=8))).text
     layer = loaded.decoder._decoder.layers[1]  # type: ignore[attr-defined]
@@ -186,7 +186,7 @@ def test_the_answer_ends_with_the_context(tokenizer: FastTokenizer) -> None:
 
 
 def test_scores_are_the_log_likelihoods_of_the_continuations(folder: Path) -> None:
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
     prompt, continuations = "The film was", [" good", " bad", "!"]
     scores = loaded.score(prompt, continuations)
@@ -239,7 +239,7 @@ def test_sampling_draws_with_the_softmax_frequencies() -> None:
 
 
 def test_the_same_seed_draws_the_same_answer_and_another_a_different_one(folder: Path) -> None:
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     params = SamplingParams(max_tokens=32, temperature=1.0, seed=7)
     first, again, other = (
         TaskResult.fold(loaded.stream("Once", p)).text  # type: ignore[union-attr]
@@ -278,7 +278,7 @@ def test_a_task_can_ask_a_reasoning_checkpoint_not_to_think(tmp_path: Path) -> N
     question = Conversation.ask("Why?")
     assert tokenizer.decode(tokenizer.encode(question, think=False)).endswith("<think>\n</think>")
     assert tokenizer.decode(tokenizer.encode(question)).endswith("assistant\n")
-    loaded = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
     usage = TaskResult.fold(loaded.stream(question, SamplingParams(max_tokens=2, think=False))).usage
     assert usage.prompt_tokens == len(tokenizer.encode(question, think=False))
@@ -301,7 +301,7 @@ def test_an_added_token_the_template_speaks_in_is_only_text_in_a_message(tmp_pat
 def test_running_out_of_memory_in_an_answer_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lmcli.errors import OutOfMemory
 
-    loaded = engine.load(tiny.checkpoint(folder), "cpu", "float32")
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
 
     def full(*_: object, **__: object) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.torch_engine import TorchDecoder
+from lmcli.types import LoadOptions
 
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -58,7 +59,7 @@ def test_greedy_tokens_and_logits_equal_those_of_transformers(
     family, overrides = variant
     model = tiny.save(tmp_path, tiny.config(family, **overrides))
     model.generation_config.eos_token_id = None  # To compare long continuations.
-    ours = engine.load(tiny.checkpoint(tmp_path, family), "cpu", "float32")
+    ours = engine.load(tiny.checkpoint(tmp_path, family), LoadOptions("cpu", "float32"))
     assert isinstance(ours, GenerationEngine)
     assert isinstance(ours.decoder, TorchDecoder)
     prompt = ours.tokenizer.encode(PROMPT)
@@ -71,7 +72,7 @@ def test_greedy_tokens_and_logits_equal_those_of_transformers(
 @pytest.mark.parametrize("block", [1, 3, 40])
 def test_a_prompt_prefilled_in_pieces_gives_the_same_logits(block: int, tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("qwen2", **QWEN_WINDOWS))
-    ours = engine.load(tiny.checkpoint(tmp_path, "qwen2"), "cpu", "float32")
+    ours = engine.load(tiny.checkpoint(tmp_path, "qwen2"), LoadOptions("cpu", "float32"))
     assert isinstance(ours, GenerationEngine)
     prompt = ours.tokenizer.encode(PROMPT)
     whole = ours.decoder.forward(prompt)
@@ -84,8 +85,8 @@ def test_a_prompt_prefilled_in_pieces_gives_the_same_logits(block: int, tmp_path
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_stays_close_to_fp32(dtype: str, tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05))
-    exact = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
-    half = engine.load(tiny.checkpoint(tmp_path), "cpu", dtype)
+    exact = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
+    half = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", dtype))
     assert isinstance(exact, GenerationEngine)
     assert isinstance(half, GenerationEngine)
     prompt = exact.tokenizer.encode(PROMPT)
@@ -95,8 +96,8 @@ def test_half_precision_stays_close_to_fp32(dtype: str, tmp_path: Path) -> None:
 
 def test_packed_decode_stays_within_fp16_of_fp32(tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("qwen3", initializer_range=0.05))
-    exact = engine.load(tiny.checkpoint(tmp_path, "qwen3"), "cpu", "float32")
-    packed = engine.load(tiny.checkpoint(tmp_path, "qwen3"), "cpu", "auto")
+    exact = engine.load(tiny.checkpoint(tmp_path, "qwen3"), LoadOptions("cpu", "float32"))
+    packed = engine.load(tiny.checkpoint(tmp_path, "qwen3"), LoadOptions("cpu", "auto"))
     assert isinstance(exact, GenerationEngine)
     assert isinstance(packed, GenerationEngine)
     packed.prepare()
@@ -117,7 +118,7 @@ def continuation(ours: GenerationEngine, prompt: list[int], count: int) -> list[
 def test_a_config_our_decoder_does_not_know_goes_to_transformers_and_verbose_says_why(tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("gpt_neox", num_key_value_heads=None))
     notices: list[Any] = []
-    loaded = engine.load(tiny.checkpoint(tmp_path, "gpt_neox"), "cpu", "float32", report=notices.append)
+    loaded = engine.load(tiny.checkpoint(tmp_path, "gpt_neox"), LoadOptions("cpu", "float32"), report=notices.append)
     assert not isinstance(getattr(loaded, "decoder", None), TorchDecoder)
     assert any("gpt_neox" in notice.text and notice.verbose for notice in notices)
 
@@ -143,20 +144,20 @@ def test_a_head_trained_apart_is_used_though_the_config_ties_it(tmp_path: Path) 
     weights = load_file(tmp_path / "model.safetensors")
     apart = torch.randn(weights["model.embed_tokens.weight"].shape)
     save_file(weights | {"lm_head.weight": apart}, tmp_path / "model.safetensors", {"format": "pt"})
-    ours = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    ours = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
     assert isinstance(ours, GenerationEngine)
     prompt = ours.tokenizer.encode(PROMPT)
     with_own_head = ours.decoder.forward(prompt)
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    tied = engine.load(tiny.checkpoint(tmp_path), "cpu", "float32")
+    tied = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
     assert isinstance(tied, GenerationEngine)
     assert not torch.allclose(with_own_head, tied.decoder.forward(prompt), atol=0.1)
 
 
 def test_an_fp16_checkpoint_keeps_its_precision_in_decode(tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05)).half().save_pretrained(tmp_path)
-    exact = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), "cpu", "float32")
-    ours = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), "cpu", "auto")
+    exact = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), LoadOptions("cpu", "float32"))
+    ours = engine.load(tiny.checkpoint(tmp_path, dtype="float16"), LoadOptions("cpu", "auto"))
     assert isinstance(exact, GenerationEngine)
     assert isinstance(ours, GenerationEngine)
     ours.prepare()

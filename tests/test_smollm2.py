@@ -16,7 +16,7 @@ import torch
 
 from lmcli import checkpoints, engine, settings
 from lmcli.engine.generation import GenerationEngine
-from lmcli.types import Checkpoint, Conversation, SamplingParams, TaskResult
+from lmcli.types import Checkpoint, Conversation, LoadOptions, SamplingParams, TaskResult
 
 pytestmark = pytest.mark.download
 
@@ -74,7 +74,7 @@ def test_the_tokens_of_a_chat_are_those_of_transformers(smollm2: Checkpoint) -> 
     import transformers
 
     theirs = transformers.AutoTokenizer.from_pretrained(smollm2.path)
-    ours = engine.load(smollm2, "cpu")
+    ours = engine.load(smollm2, LoadOptions("cpu"))
     assert isinstance(ours, GenerationEngine)
     for text in [
         *QUESTIONS,
@@ -93,7 +93,7 @@ def test_the_tokens_of_a_chat_are_those_of_transformers(smollm2: Checkpoint) -> 
 def test_long_greedy_answers_equal_those_of_transformers(
     smollm2: Checkpoint, reference: Any, question: str, count: int
 ) -> None:
-    ours = engine.load(smollm2, "cpu", "float32")
+    ours = engine.load(smollm2, LoadOptions("cpu", "float32"))
     assert isinstance(ours, GenerationEngine)
     prompt = ours.tokenizer.encode(Conversation.ask(question))
     expected = ours.tokenizer.decode(tiny.greedy(reference, prompt, count))
@@ -102,7 +102,7 @@ def test_long_greedy_answers_equal_those_of_transformers(
 
 
 def test_the_default_precision_is_within_two_percent_of_fp32(smollm2: Checkpoint, reference: Any) -> None:
-    ours = engine.load(smollm2, "cpu")
+    ours = engine.load(smollm2, LoadOptions("cpu"))
     assert isinstance(ours, GenerationEngine)
     tokens = ours.tokenizer.encode(Conversation.ask(QUESTIONS[2]))
     answer = tiny.greedy(reference, tokens, 220)

@@ -19,7 +19,7 @@ from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.transformers_engine import TransformersDecoder
 from lmcli.errors import CheckpointError, InputTooLong, UnsafeCheckpoint, UsageError
-from lmcli.types import Chunk, Conversation, Done, SamplingParams
+from lmcli.types import Chunk, Conversation, Done, LoadOptions, SamplingParams
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512},
@@ -37,8 +37,9 @@ STORY = "The quick brown fox jumps over the lazy dog, and the dog sleeps on."
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def load(folder: Path, dtype: str = "auto", device: str = "cpu", **options: Any) -> GenerationEngine:
-    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder)), device, dtype, **options)
+def load(folder: Path, dtype: str = "auto", device: str = "cpu", trust_remote_code: bool = False) -> GenerationEngine:
+    options = LoadOptions(device, dtype, trust_remote_code=trust_remote_code)
+    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder)), options)
     assert isinstance(loaded, GenerationEngine)
     assert isinstance(loaded.decoder, TransformersDecoder)
     return loaded
@@ -177,7 +178,7 @@ def test_encoders_stay_in_full_precision_unless_asked(tmp_path: Path) -> None:
     change(tmp_path, unknown_to_us=True)
     checkpoint = tiny.checkpoint(tmp_path, "bert", "classifier", "float16")
     for dtype, expected in [("auto", torch.float32), ("bfloat16", torch.bfloat16)]:
-        loaded: Any = engine.load(checkpoint, "cpu", dtype)
+        loaded: Any = engine.load(checkpoint, LoadOptions("cpu", dtype))
         assert loaded._model.dtype == expected
         assert sum(loaded.classify(["Rain!"])[0].values()) == pytest.approx(1, abs=0.01)
 
@@ -302,9 +303,9 @@ from lmcli import engine
 from lmcli.types import SamplingParams
 folder = Path(sys.argv[1])
 brief = SamplingParams(max_tokens=2)
-*_, done = engine.load(tiny.checkpoint(folder / "gpt2", "gpt2"), "cpu").stream("The cat", brief)
+*_, done = engine.load(tiny.checkpoint(folder / "gpt2", "gpt2"), LoadOptions("cpu")).stream("The cat", brief)
 print(done)
-ours = engine.load(tiny.checkpoint(folder / "marian", "marian", "seq2seq"), "cpu")
+ours = engine.load(tiny.checkpoint(folder / "marian", "marian", "seq2seq"), LoadOptions("cpu"))
 *_, done = ours.rewrite(["The cat sat.", "Rain!"], brief, "en", "de")
 print(done)
 """

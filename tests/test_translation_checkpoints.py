@@ -16,7 +16,7 @@ from tiny_translators import TEXTS
 from lmcli import engine
 from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
 from lmcli.errors import InputTooLong, UsageError
-from lmcli.types import Chunk, Done, SamplingParams
+from lmcli.types import Chunk, Done, LoadOptions, SamplingParams
 
 BRIEF = SamplingParams(max_tokens=12)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +38,7 @@ def t5_pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path) -> TransformersSeq2Seq:
-    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "seq2seq"), "cpu")
+    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "seq2seq"), LoadOptions("cpu"))
     assert isinstance(loaded, TransformersSeq2Seq)
     return loaded
 

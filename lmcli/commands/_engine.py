@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointError
 from lmcli.render import Renderer
-from lmcli.types import Checkpoint, Engine, Event, Notice
+from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
 
 _WORK = {"summarize": "summaries", "translate": "translation", "sentiment": "sentiment"}
 
@@ -24,7 +24,7 @@ class EngineChoice:
 
     environment: Environment
     flags: Mapping[str, Any]
-    trust_remote_code: bool = False
+    options: LoadOptions = field(default_factory=LoadOptions)  # device and dtype are the settings'
 
     @cached_property
     def settings(self) -> settings.Settings:
@@ -46,20 +46,19 @@ class EngineChoice:
         if not chosen and (hint := _better(ref, task, languages)):
             renderer.report(Notice(hint))
         found = checkpoints.find(ref, self.settings)
-        if found and not (self.trust_remote_code and safety.lacks_code(found.path)):
+        if found and not (self.options.trust_remote_code and safety.lacks_code(found.path)):
             return found
         wanted = checkpoints.known(ref, self.settings)
         if wanted.path is None and not found:
             if self.settings.offline:
                 raise checkpoints.missing(ref)
             self._ask(ref, wanted.entry)
-        return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.trust_remote_code)
+        return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.options.trust_remote_code)
 
     def load(self, checkpoint: Checkpoint, report: Callable[[Event], None]) -> Engine:
         chosen = self.settings
-        return self.environment.load(
-            checkpoint, chosen.device, chosen.dtype, trust_remote_code=self.trust_remote_code, report=report
-        )
+        options = replace(self.options, device=chosen.device, dtype=chosen.dtype)
+        return self.environment.load(checkpoint, options, report)
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""

@@ -42,30 +42,35 @@ def output_options(command: Command) -> Command:
 
 
 def engine_options(command: Command) -> Command:
-    """-m, --device, --dtype, --offline, --trust-remote-code; passes `engine`, which opens when it is asked to."""
+    """-m, --device, --dtype, --bits and their kin; passes `engine`, which opens when it is asked to."""
+    options = [
+        click.option("-m", "--model", metavar="REF", shell_complete=complete_checkpoints,
+                     help="Checkpoint: a short name, a hub id, a folder or a .gguf file."),
+        click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                     help="Precision to compute in."),
+        click.option("--bits", type=click.Choice(["8", "4"]), help="Keep the weights in so many bits each."),
+        click.option("--context", metavar="N", type=click.IntRange(1), help="Most tokens of prompt and answer."),
+        click.option("--low-memory", is_flag=True, help="Make no faster copies of the weights."),
+        click.option("--offline", is_flag=True, help="Use what is on this machine; make no request."),
+        click.option("--trust-remote-code", is_flag=True, help="Run the code a checkpoint brings with it."),
+    ]  # fmt: skip
 
-    @click.option(
-        "-m", "--model", metavar="REF", shell_complete=complete_checkpoints,
-        help="Checkpoint: a short name, a hub id, a folder or a .gguf file.",
-    )  # fmt: skip
-    @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
-    @click.option(
-        "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="Precision to compute in."
-    )
-    @click.option("--offline", is_flag=True, help="Use what is on this machine; make no request.")
-    @click.option("--trust-remote-code", is_flag=True, help="Run the code a checkpoint brings with it.")
     @click.pass_context
     @wraps(command)
-    def wrapped(
-        ctx: click.Context, /, model: str | None, device: str | None, dtype: str | None, offline: bool,
-        trust_remote_code: bool, **rest: Any,
-    ) -> Any:  # fmt: skip
+    def wrapped(ctx: click.Context, /, **values: Any) -> Any:
         from lmcli.commands._engine import EngineChoice
+        from lmcli.types import LoadOptions
 
-        flags = {"model": model, "device": device, "dtype": dtype, "offline": offline}
-        return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, trust_remote_code), **rest)
+        flags = {name: values.pop(name) for name in ("model", "device", "dtype", "offline")}
+        bits = values.pop("bits")
+        options = LoadOptions(
+            bits=int(bits) if bits else None,
+            **{name: values.pop(name) for name in ("context", "low_memory", "trust_remote_code")},
+        )
+        return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, options), **values)
 
-    return wrapped  # type: ignore[return-value]
+    return reduce(lambda inner, option: option(inner), reversed(options), wrapped)  # type: ignore[return-value]
 
 
 def sampling_options(temperature: float, top_p: float = 1.0) -> Callable[[Command], Command]:

@@ -10,7 +10,7 @@ import torch
 from lmcli.engine.linear import can_pack, prefill_dtype
 from lmcli.engine.memory import check_memory
 from lmcli.errors import UsageError
-from lmcli.types import Checkpoint, Event, Notice
+from lmcli.types import Checkpoint, Event, LoadOptions, Notice
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,13 +28,13 @@ class Placement:
         return f"{self.device}, {dtype}" + (", float16 packed decode" if self.packed else "")
 
 
-def place(checkpoint: Checkpoint, device: str, dtype: str, report: Callable[[Event], None]) -> Placement:
+def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
     """Resolve `auto` for our own decoders and causal checkpoints. Raises UsageError, OutOfMemory."""
-    where = pick_device(device)
-    if dtype != "auto":
-        placement = Placement(where, DTYPES[dtype])
+    where = pick_device(options.device)
+    if options.dtype != "auto":
+        placement = Placement(where, DTYPES[options.dtype])
     elif where.type == "cpu":
-        placement = Placement(where, _cpu_dtype(checkpoint), can_pack())
+        placement = Placement(where, _cpu_dtype(checkpoint), can_pack() and not options.low_memory)
     else:
         half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         placement = Placement(where, half)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -21,7 +21,7 @@ from lmcli.engine.memory import memory_errors
 from lmcli.engine.rows import Row, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
-from lmcli.types import Checkpoint, Event, Prompt
+from lmcli.types import Checkpoint, Event, LoadOptions, Prompt
 
 # Tokens in a batch: what keeps a core's products busy and their results in its cache, and what fills a GPU.
 _CPU_BATCH, _GPU_BATCH = 1024, 32768
@@ -45,19 +45,14 @@ def understand(checkpoint: Checkpoint) -> Understood:
 
 
 def open_engine(
-    checkpoint: Checkpoint,
-    understood: Understood,
-    device: str,
-    dtype: str,
-    report: Callable[[Event], None],
-    bits: int | None = None,
+    checkpoint: Checkpoint, understood: Understood, options: LoadOptions, report: Callable[[Event], None]
 ) -> EncoderClassifier:
     """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit.
 
     `bits` 8 computes in int8 on a CPU: with AMX no faster than bf16, and it changes one label in twelve.
     """
-    placement = place(checkpoint, device, _dtype(device, dtype), report)
-    encoder = load_encoder(understood.config, understood.weights, placement, bits)
+    placement = place(checkpoint, replace(options, dtype=_dtype(options.device, options.dtype)), report)
+    encoder = load_encoder(understood.config, understood.weights, placement, options.bits)
     return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
 
 

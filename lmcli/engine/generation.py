@@ -52,9 +52,12 @@ class GenerationEngine:
     """types.CausalEngine over any decoder: the KV cache is kept, so that a prompt which goes on where the last one
     ended is prefilled from there only."""
 
-    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder, context: int | None = None
+    ) -> None:
+        """`context` is the most tokens to hold, None what the decoder was made for."""
         self.checkpoint = checkpoint
-        self.context_length = decoder.context_length
+        self.context_length = min(context or decoder.context_length, decoder.context_length)
         self.tokenizer = tokenizer
         self.decoder = decoder
 

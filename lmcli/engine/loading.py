@@ -11,12 +11,10 @@ from lmcli.engine.device import place
 from lmcli.engine.families import read_config
 from lmcli.engine.files import read_json
 from lmcli.engine.memory import memory_errors
-from lmcli.types import Checkpoint, Engine, Event, Notice
+from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
 
 
-def load_engine(
-    checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
-) -> Engine:
+def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """See lmcli.engine.load."""
     with memory_errors(checkpoint):
         if checkpoint.kind == "causal":
@@ -25,15 +23,15 @@ def load_engine(
             except NotUnderstood as reason:
                 report(_passed_over(checkpoint, "decoder", reason))
             else:
-                return torch_engine.open_engine(checkpoint, config, place(checkpoint, device, dtype, report))
+                return torch_engine.open_engine(checkpoint, config, place(checkpoint, options, report), options)
         elif checkpoint.kind == "classifier":
             try:
                 understood = encoder_engine.understand(checkpoint)
             except NotUnderstood as reason:
                 report(_passed_over(checkpoint, "encoder", reason))
             else:
-                return encoder_engine.open_engine(checkpoint, understood, device, dtype, report)
-        return _transformers(checkpoint, device, dtype, trust_remote_code, report)
+                return encoder_engine.open_engine(checkpoint, understood, options, report)
+        return _transformers(checkpoint, options, report)
 
 
 def _understand(checkpoint: Checkpoint) -> DecoderConfig:
@@ -47,12 +45,10 @@ def _passed_over(checkpoint: Checkpoint, ours: str, reason: NotUnderstood) -> No
     return Notice(text, verbose=True)
 
 
-def _transformers(
-    checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
-) -> Engine:
+def _transformers(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     # The checkpoint is here: nothing that transformers imports may ask the hub about it, or report on it.
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     # Importing transformers takes seconds: only checkpoints that need it pay for it.
     from lmcli.engine.transformers_engine import open_engine
 
-    return open_engine(checkpoint, device, dtype, trust_remote_code, report)
+    return open_engine(checkpoint, options, report)

@@ -19,13 +19,15 @@ from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.engine.weights import assign, convert, read_weights
-from lmcli.types import Checkpoint
+from lmcli.types import Checkpoint, LoadOptions
 
 
-def open_engine(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> GenerationEngine:
+def open_engine(
+    checkpoint: Checkpoint, config: DecoderConfig, placement: Placement, options: LoadOptions
+) -> GenerationEngine:
     """The engine for a checkpoint whose config we understand. Raises CheckpointError for weights that do not fit."""
-    tokenizer = FastTokenizer(checkpoint.path)
-    return GenerationEngine(checkpoint, tokenizer, TorchDecoder(load_decoder(checkpoint, config, placement), placement))
+    decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
+    return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context)
 
 
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
 from lmcli.errors import CheckpointError, LmcliError
-from lmcli.types import Checkpoint, Engine, Event
+from lmcli.types import Checkpoint, Engine, Event, LoadOptions
 
 _CLASSES = {
     "causal": transformers.AutoModelForCausalLM,
@@ -33,23 +34,21 @@ _CLASSES = {
 _CACHES = ("past_key_values", "cache_params", "state")  # what the architectures call their cache
 
 
-def open_engine(
-    checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
-) -> Engine:
+def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """The engine for a checkpoint of any kind. Raises UnsafeCheckpoint where it brings code of its own and may not run
     it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    placement = place(checkpoint, device, _faithful_dtype(checkpoint, device, dtype), report)
-    tokenizer, model = _load(checkpoint, placement.dtype, trust_remote_code)
+    faithful = replace(options, dtype=_faithful_dtype(checkpoint, options.device, options.dtype))
+    placement = place(checkpoint, faithful, report)
+    tokenizer, model = _load(checkpoint, placement.dtype, options.trust_remote_code)
     model = model.to(placement.device).eval()
     if checkpoint.kind == "seq2seq":
         return TransformersSeq2Seq(checkpoint, model, tokenizer)
     if checkpoint.kind == "classifier":
         return TransformersClassifier(checkpoint, model, tokenizer)
-    return GenerationEngine(
-        checkpoint, TransformersTokenizer(tokenizer, checkpoint.path), TransformersDecoder(model, placement)
-    )
+    decoder = TransformersDecoder(model, placement)
+    return GenerationEngine(checkpoint, TransformersTokenizer(tokenizer, checkpoint.path), decoder, options.context)
 
 
 class TransformersTokenizer(Tokenizer):
