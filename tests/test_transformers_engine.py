@@ -300,7 +300,7 @@ import sys
 from pathlib import Path
 import tiny
 from lmcli import engine
-from lmcli.types import SamplingParams
+from lmcli.types import LoadOptions, SamplingParams
 folder = Path(sys.argv[1])
 brief = SamplingParams(max_tokens=2)
 *_, done = engine.load(tiny.checkpoint(folder / "gpt2", "gpt2"), LoadOptions("cpu")).stream("The cat", brief)
