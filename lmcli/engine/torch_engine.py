@@ -64,7 +64,7 @@ class TorchDecoder:
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
-        self._packer = Packer(decoder.projections() if placement.packed else ())
+        self._packer = Packer(decoder.projections() if placement.packed else (), placement.bits)
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
