@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from lmcli.engine import torch_engine
+from lmcli.engine import seq2seq_engine, torch_engine
 from lmcli.engine.config import DecoderConfig, NotUnderstood
 from lmcli.engine.device import place
 from lmcli.engine.families import read_config
 from lmcli.engine.files import read_json
 from lmcli.engine.memory import memory_errors
+from lmcli.engine.offline import stay_offline
 from lmcli.types import Checkpoint, Engine, Event, Notice
 
 
@@ -27,6 +27,14 @@ def load_engine(
                 report(Notice(text, verbose=True))
             else:
                 return torch_engine.open_engine(checkpoint, config, place(checkpoint, device, dtype, report))
+        if checkpoint.kind == "seq2seq":
+            try:
+                understood = seq2seq_engine.understand(checkpoint)
+            except NotUnderstood as reason:
+                text = f"{checkpoint.name} runs on transformers: our encoder-decoder does not know {reason}"
+                report(Notice(text, verbose=True))
+            else:
+                return seq2seq_engine.open_engine(checkpoint, *understood, device, dtype, report)
         return _transformers(checkpoint, device, dtype, trust_remote_code, report)
 
 
@@ -39,8 +47,7 @@ def _understand(checkpoint: Checkpoint) -> DecoderConfig:
 def _transformers(
     checkpoint: Checkpoint, device: str, dtype: str, trust_remote_code: bool, report: Callable[[Event], None]
 ) -> Engine:
-    # The checkpoint is here: nothing that transformers imports may ask the hub about it, or report on it.
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    stay_offline()
     # Importing transformers takes seconds: only checkpoints that need it pay for it.
     from lmcli.engine.transformers_engine import open_engine
 

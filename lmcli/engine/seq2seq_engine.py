@@ -1,0 +1,99 @@
+"""Our own encoder-decoder for the families we know: on a CPU in bf16, with an int8 head that finds the likeliest tokens
+and the true weights to weigh them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from lmcli.engine.device import pick_device, place
+from lmcli.engine.encoder_decoder import EncoderDecoder
+from lmcli.engine.families import read_seq2seq_config
+from lmcli.engine.files import read_json
+from lmcli.engine.generation_settings import read_options, settle
+from lmcli.engine.int8 import can_int8
+from lmcli.engine.linear import prefill_dtype
+from lmcli.engine.marian_tokenizer import read_marian
+from lmcli.engine.offline import stay_offline
+from lmcli.engine.output_head import OutputHead
+from lmcli.engine.rewriting import Clock, RewritingEngine
+from lmcli.engine.sampling import Sampler
+from lmcli.engine.seq2seq_config import EncoderDecoderConfig
+from lmcli.engine.seq2seq_decoding import Proposer, decode
+from lmcli.engine.seq2seq_weights import load_module
+from lmcli.engine.translation_codes import TranslationCodes
+from lmcli.types import Checkpoint, Event, SamplingParams
+
+
+def understand(checkpoint: Checkpoint) -> tuple[EncoderDecoderConfig, dict[str, Any]]:
+    """The dimensions and generation options of a checkpoint. Raises NotUnderstood where any of it is not ours."""
+    config = read_seq2seq_config(read_json(checkpoint.path / "config.json"))
+    return config, read_options(checkpoint.path)
+
+
+def open_engine(
+    checkpoint: Checkpoint,
+    config: EncoderDecoderConfig,
+    options: dict[str, Any],
+    device: str,
+    dtype: str,
+    report: Callable[[Event], None],
+) -> RewritingEngine:
+    """The engine for a checkpoint that we understand. Raises CheckpointError for weights that do not fit."""
+    placement = place(checkpoint, device, _fast_dtype(device) if dtype == "auto" else dtype, report)
+    tokenizer = _load_tokenizer(checkpoint)
+    module, weights = load_module(checkpoint.path, config, placement)
+    int8 = dtype == "auto" and placement.device.type == "cpu" and can_int8()
+    # What int8 has found is weighed with the weights as they lie in the file.
+    weight = weights.weight if int8 else weights.weight.to(placement.dtype)
+    head = OutputHead(weight, weights.bias, config.logits_scale, int8)
+    longest = min(n for n in (config.context_length, tokenizer.model_max_length) if 0 < n < 10**9)
+    rewriter = EncoderDecoderRewriter(module, head, options, longest)
+    codes = TranslationCodes(checkpoint.name, read_json(checkpoint.path / "config.json"), tokenizer)
+    return RewritingEngine(checkpoint, rewriter, tokenizer, codes)
+
+
+class EncoderDecoderRewriter:
+    """rewriting.Rewriter over our module."""
+
+    def __init__(self, module: EncoderDecoder, head: OutputHead, options: dict[str, Any], longest_input: int) -> None:
+        self.options, self.longest_input = options, longest_input
+        self._module, self._head = module, head
+
+    @torch.inference_mode()
+    def write(
+        self, batch: list[list[int]], options: dict[str, Any], params: SamplingParams, clock: Clock
+    ) -> list[list[int]]:
+        settings = settle(self.options | options)
+        if params.repetition_penalty != 1.0:
+            settings = replace(settings, repetition_penalty=params.repetition_penalty)
+        samplers = None
+        if params.temperature > 0:
+            settings = replace(settings, num_beams=1)
+            params = replace(params, repetition_penalty=settings.repetition_penalty)
+            device = self._module.shared.weight.device
+            # One for each source: what is drawn for a text does not depend on those beside it.
+            samplers = [Sampler(params, [settings.start_token_id], device) for _ in batch]
+        return decode(self._module, Proposer(self._head, settings, samplers), batch, settings, clock)
+
+
+def _fast_dtype(device: str) -> str:
+    """What `auto` is: bf16 where it is fast; fp16 has not the range that T5 needs."""
+    where = pick_device(device)
+    if where.type == "cpu":
+        return str(prefill_dtype()).removeprefix("torch.")
+    return "bfloat16" if where.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def _load_tokenizer(checkpoint: Checkpoint) -> Any:
+    marian = read_marian(checkpoint.path) if checkpoint.model_type == "marian" else None
+    if marian is not None:
+        return marian
+    stay_offline()
+    # Importing transformers takes seconds: only the families that need its tokenizers pay for it.
+    from lmcli.engine.transformers_tokenizer import load_tokenizer
+
+    return load_tokenizer(checkpoint)
