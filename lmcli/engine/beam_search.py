@@ -39,7 +39,7 @@ class BeamSearch:
 
     def advance(self, log_probs: Tensor, tokens: Tensor) -> Tensor:
         """Take the next tokens from what each beam proposes (B, W, k); which beam each new one follows (B, W)."""
-        B, W, k = tokens.shape
+        W, k = tokens.shape[1:]
         scores, places = (log_probs + self._scores.unsqueeze(-1)).flatten(1).topk(self.candidates, -1)  # (B, C)
         parents, tokens = places // k, tokens.flatten(1).gather(1, places)
         T = self.written.shape[2]

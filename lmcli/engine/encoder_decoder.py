@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmcli.engine.families.llama import Embedding
-from lmcli.engine.linear import Fused, Linear, empty
+from lmcli.engine.linear import Linear, empty
+from lmcli.engine.projection import Projection, activate
 from lmcli.engine.seq2seq_cache import LayerSlot, Seq2SeqCache, SourceKeys
 from lmcli.engine.seq2seq_config import EncoderDecoderConfig, StackConfig
 
@@ -59,7 +60,7 @@ class EncoderDecoder(nn.Module):
         cache.length += 1
         return self.decoder.finish(x)
 
-    def projections(self) -> list[Fused]:
+    def projections(self) -> list[Projection]:
         """Every linear layer."""
         return [projection for stack in (self.encoder, self.decoder) for projection in stack.projections()]
 
@@ -98,7 +99,7 @@ class Stack(nn.Module):
         buckets = distance_buckets(distance, count, limit, both_ways=not self.decodes)
         return self.relative_bias(buckets).float().permute(2, 0, 1).unsqueeze(0)
 
-    def projections(self) -> list[Fused]:
+    def projections(self) -> list[Projection]:
         return [projection for layer in self.layers for projection in layer.projections()]
 
 
@@ -130,7 +131,7 @@ class Layer(nn.Module):
         x = self._after(x, self.encoder_attn.look(q, keys, hidden), self.encoder_attn_layer_norm)
         return self._feed_forward(x)
 
-    def projections(self) -> list[Fused]:
+    def projections(self) -> list[Projection]:
         blocks = (self.self_attn, self.encoder_attn, self.mlp)
         return [projection for block in blocks if block is not None for projection in block.projections]
 
@@ -155,29 +156,31 @@ class Attention(nn.Module):
         hidden, inner = config.hidden_size, num_heads * config.head_dim
         self.q_proj, self.k_proj, self.v_proj = (Linear(hidden, inner, config.bias) for _ in range(3))
         self.out_proj = Linear(inner, hidden, config.bias)
-        self.output = Fused(self.out_proj)
+        self.output = Projection(self.out_proj)
         if fused:
-            self.qkv = Fused(self.q_proj, self.k_proj, self.v_proj)
-            self.projections: tuple[Fused, ...] = (self.qkv, self.output)
+            self.qkv = Projection(self.q_proj, self.k_proj, self.v_proj)
+            self.projections: tuple[Projection, ...] = (self.qkv, self.output)
         else:
-            self.q, self.kv = Fused(self.q_proj), Fused(self.k_proj, self.v_proj)
+            self.q, self.kv = Projection(self.q_proj), Projection(self.k_proj, self.v_proj)
             self.projections = (self.q, self.kv, self.output)
 
     def project(self, x: Tensor, B: int) -> tuple[Tensor, Tensor]:
         """Queries (B, T, H, D) and keys with values (B, T, 2, H, D) of x (B · T, hidden)."""
-        qkv = self.qkv(x).float().view(B, -1, 3, self.H, self.D)
+        qkv = self.qkv(x).view(B, -1, 3, self.H, self.D)
         return qkv[:, :, 0], qkv[:, :, 1:]
 
     def query(self, x: Tensor, B: int) -> Tensor:
-        return self.q(x).float().view(B, -1, self.H, self.D)
+        return self.q(x).view(B, -1, self.H, self.D)
 
     def keys(self, x: Tensor, B: int) -> Tensor:
         """Keys with values (B, T, 2, H, D) of x (B · T, hidden)."""
-        return self.kv(x).float().view(B, -1, 2, self.H, self.D)
+        return self.kv(x).view(B, -1, 2, self.H, self.D)
 
     def look(self, q: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
         """What queries (B, T, H, D) find among `keys` (B, S, 2, H, D): (B · T, hidden)."""
         k, v = keys.unbind(2)
+        if mask is not None and q.device.type != "cpu":
+            mask = mask.to(q.dtype)  # A CPU takes them apart, and the biases of T5 are better not rounded.
         y = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, scale=self.scale
         )
@@ -189,21 +192,23 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: EncoderDecoderConfig, inner: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = (
-            Linear(config.hidden_size, inner, config.bias),
-            Linear(inner, config.hidden_size, config.bias),
-        )
-        self.gate = Linear(config.hidden_size, inner, config.bias) if config.gated else None
-        self.inner, self.outer = Fused(*([self.gate] if self.gate else []), self.fc1), Fused(self.fc2)
-        self.projections = (self.inner, self.outer)
+        hidden, bias = config.hidden_size, config.bias
+        self.fc1, self.fc2 = Linear(hidden, inner, bias), Linear(inner, hidden, bias)
+        self.gate = Linear(hidden, inner, bias) if config.gated else None
         self.activation = config.activation
+        if self.gate is None:
+            self.inner = Projection(self.fc1, activation=config.activation)
+        else:
+            self.inner = Projection(self.gate, self.fc1)
+        self.outer = Projection(self.fc2)
+        self.projections = (self.inner, self.outer)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.inner(x)
-        if self.gate is None:
-            return self.outer(activate(y, self.activation))
-        gate, y = y.chunk(2, -1)
-        return self.outer(activate(gate, self.activation) * y)
+        if self.gate is not None:
+            gate, y = y.chunk(2, -1)
+            y = activate(gate, self.activation) * y
+        return self.outer(y)
 
 
 class Norm(nn.Module):
@@ -219,15 +224,6 @@ class Norm(nn.Module):
         if self.bias is None:
             return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-def activate(x: Tensor, activation: str) -> Tensor:
-    match activation:
-        case "relu":
-            return F.relu(x)
-        case "gelu" | "gelu_new":
-            return F.gelu(x, approximate="none" if activation == "gelu" else "tanh")
-    return F.silu(x)
 
 
 def distance_buckets(distance: Tensor, count: int, limit: int, both_ways: bool) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lmcli.engine.config import ConfigFields, NotUnderstood
 from lmcli.engine.generation_settings import SETTINGS
+from lmcli.engine.projection import Activation
 
 Positions = Literal["sinusoidal", "fairseq", "learned", "relative"]
 
@@ -44,7 +45,7 @@ class EncoderDecoderConfig:
     context_length: int
     encoder: StackConfig
     decoder: StackConfig
-    activation: str
+    activation: Activation
     positions: Positions
     pad_token_id: int
     start_token_id: int | None
@@ -93,12 +94,17 @@ def read_bart_dimensions(fields: Seq2SeqFields) -> dict[str, Any]:
         "context_length": fields.get("max_position_embeddings", 1024),
         "encoder": StackConfig(fields.need("encoder_layers"), heads, fields.need("encoder_ffn_dim")),
         "decoder": StackConfig(fields.need("decoder_layers"), heads, fields.need("decoder_ffn_dim")),
-        "activation": read_activation(fields, "activation_function", "gelu"),
+        "activation": read_activation(fields.get("activation_function", "gelu")),
         "embed_scale": hidden**0.5 if fields.get("scale_embedding", False) else 1.0,
         "start_token_id": fields.start_token_id,
     }
 
 
-def read_activation(fields: Seq2SeqFields, name: str, default: str) -> str:
-    fields.expect(name, default, "swish", "silu", "relu", "gelu", "gelu_new")
-    return str(fields.get(name, default))
+def read_activation(name: str) -> Activation:
+    """An activation as transformers names it."""
+    known: dict[str, Activation] = {
+        "relu": "relu", "gelu": "gelu", "gelu_new": "gelu_new", "silu": "silu", "swish": "silu",
+    }  # fmt: skip
+    if name not in known:
+        raise NotUnderstood(f"the activation {name!r}")
+    return known[name]

@@ -45,7 +45,7 @@ def open_engine(
     """The engine for a checkpoint that we understand. Raises CheckpointError for weights that do not fit."""
     placement = place(checkpoint, device, _fast_dtype(device) if dtype == "auto" else dtype, report)
     tokenizer = _load_tokenizer(checkpoint)
-    module, weights = load_module(checkpoint.path, config, placement)
+    module, weights = load_module(checkpoint.path, config, placement.device, placement.dtype)
     int8 = dtype == "auto" and placement.device.type == "cpu" and can_int8()
     # What int8 has found is weighed with the weights as they lie in the file.
     weight = weights.weight if int8 else weights.weight.to(placement.dtype)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lmcli.engine.device import Placement
 from lmcli.engine.encoder_decoder import EncoderDecoder
+from lmcli.engine.projection import Precision
 from lmcli.engine.seq2seq_config import EncoderDecoderConfig
 from lmcli.engine.weights import assign, read_weights
 
@@ -24,25 +24,26 @@ class HeadWeights(NamedTuple):
     bias: Tensor | None
 
 
-def load_module(folder: Path, config: EncoderDecoderConfig, placement: Placement) -> tuple[EncoderDecoder, HeadWeights]:
+def load_module(
+    folder: Path, config: EncoderDecoderConfig, device: torch.device, precision: Precision
+) -> tuple[EncoderDecoder, HeadWeights]:
     """The module with the checkpoint's weights, and its head's. Raises CheckpointError for weights that do not fit.
 
-    The embedding stays as it lies in its file: of it a row is read at a time.
+    Its projections compute in `precision`. The embedding stays as it lies in its file: of it a row is read at a time.
     """
     weights = {_renamed(name, config): weight for name, weight in read_weights(folder).items()}
     embeddings = [weights.pop(name) for name in _EMBEDDINGS if name in weights]
     bias = weights.pop("final_logits_bias", None)
-    weights = {name: _placed(name, weight, placement) for name, weight in weights.items()}
-    weights = _positions(config, placement.device) | weights
+    weights = _positions(config) | weights
     if embeddings:
-        weights["shared.weight"] = embeddings[0].to(placement.device)
+        weights["shared.weight"] = embeddings[0]
     module = EncoderDecoder(config)
-    assign(module, weights)
+    assign(module, {name: _placed(name, weight, device) for name, weight in weights.items()})
     for projection in module.projections():
-        projection.fuse()
+        projection.prepare(precision)
     # A head of its own stands last; one that is tied is not in the file.
-    head = embeddings[-1].to(placement.device)
-    return module.eval(), HeadWeights(head, None if bias is None else bias.to(placement.device).float().flatten())
+    head = embeddings[-1].to(device)
+    return module.eval(), HeadWeights(head, None if bias is None else bias.to(device).float().flatten())
 
 
 def _renamed(name: str, config: EncoderDecoderConfig) -> str:
@@ -52,13 +53,13 @@ def _renamed(name: str, config: EncoderDecoderConfig) -> str:
     return re.sub(r"(layers\.\d+)\.(fc1|fc2|gate)\.", r"\1.mlp.\2.", name)
 
 
-def _placed(name: str, weight: Tensor, placement: Placement) -> Tensor:
+def _placed(name: str, weight: Tensor, device: torch.device) -> Tensor:
     # Norms, positions and distances work on the residual stream and the logits of attention, in their precision.
     exact = "norm" in name or "embed_positions" in name or "relative_bias" in name
-    return weight.to(placement.device, torch.float32 if exact else placement.dtype)
+    return weight.to(device, torch.float32 if exact else weight.dtype)
 
 
-def _positions(config: EncoderDecoderConfig, device: torch.device) -> dict[str, Tensor]:
+def _positions(config: EncoderDecoderConfig) -> dict[str, Tensor]:
     """Sinusoidal positions for both stacks, where the family has them: they follow from the config."""
     count, size = config.context_length + config.position_offset, config.hidden_size
     if config.positions == "sinusoidal":
@@ -67,7 +68,7 @@ def _positions(config: EncoderDecoderConfig, device: torch.device) -> dict[str, 
         table = _sinusoids(count, size, torch.arange(size // 2).double() / (size // 2 - 1))
     else:
         return {}
-    return {f"{stack}.embed_positions.weight": table.to(device) for stack in ("encoder", "decoder")}
+    return {f"{stack}.embed_positions.weight": table for stack in ("encoder", "decoder")}
 
 
 def _sinusoids(count: int, size: int, powers: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, StackConfig
+from lmcli.engine.config import NotUnderstood
+from lmcli.engine.projection import Activation
+from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, StackConfig, read_activation
 
 # T5 numbers the parts of a layer; the feed-forward one is the last.
 _NAMES = (
@@ -52,11 +54,12 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     )  # fmt: skip
 
 
-def _feed_forward(fields: Seq2SeqFields) -> tuple[bool, str]:
+def _feed_forward(fields: Seq2SeqFields) -> tuple[bool, Activation]:
     """Whether a gate multiplies the inner layer, and its activation."""
-    fields.expect("feed_forward_proj", "relu", "gated-gelu", "gated-silu", "gated-relu", "gelu", "gelu_new")
     gate, _, name = str(fields.get("feed_forward_proj", "relu")).rpartition("-")
-    activation = "gelu_new" if gate and name == "gelu" else name
+    if gate not in ("", "gated"):
+        raise NotUnderstood(f"feed_forward_proj={gate}-{name}")
+    name = "gelu_new" if gate and name == "gelu" else name
     fields.expect("is_gated_act", bool(gate))
-    fields.expect("dense_act_fn", activation)
-    return bool(gate), activation
+    fields.expect("dense_act_fn", name)
+    return bool(gate), read_activation(name)
