@@ -246,6 +246,17 @@ def test_the_default_precision_says_what_fp32_says(num_beams: int, unigram: Path
 
 
 @pytest.mark.parametrize("renormalize", [False, True])
+def test_a_piece_of_the_vocabulary_that_is_banned_whole_counts_as_it_should(renormalize: bool) -> None:
+    weight = torch.randn(4097, 16, generator=torch.Generator().manual_seed(5))
+    logits = weight[:3] @ weight.T
+    allowed = logits.clone()
+    allowed[:, 4096] = -torch.inf
+    best = OutputHead(weight, None, 1.0, False).best(weight[:3], 2, Bans((4096,)), renormalize, sums=True)
+    expected = allowed - (allowed if renormalize else logits).logsumexp(-1, keepdim=True)
+    torch.testing.assert_close(best.log_probs, expected.topk(2, -1).values, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("renormalize", [False, True])
 def test_an_int8_head_finds_the_best_and_weighs_them_truly(renormalize: bool) -> None:
     generator = torch.Generator().manual_seed(3)
     weight, bias = torch.randn(20_000, 64, generator=generator) * 0.3, torch.randn(20_000, generator=generator)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from lmcli.engine.constraints import Bans
 from lmcli.engine.int8 import Int8Linear
 
-_PIECE = 8192  # tokens of the vocabulary at a time
+_PIECE = 4096  # tokens of the vocabulary at a time
 _BLOCK = 64  # tokens; the best of each are compared first
 _SPARE = 8  # tokens more than are asked for are taken from int8 logits, which may be off by a few places
 
@@ -52,18 +52,19 @@ class OutputHead:
         """The `k` likeliest tokens that are not banned. Probabilities are among all tokens, or with `renormalize` among
         those not banned; without `sums` logits stand for them."""
         x = x * self._scale if self._scale != 1.0 else x
+        k, n = min(k, len(self._weight)), min(k + self._spare, len(self._weight))
         values, tokens, totals = [], [], [torch.zeros(len(x), 1, device=x.device)] if not sums else []
         for start, product in zip(self._starts, self._pieces, strict=True):
             logits = product(x)  # (R, piece)
             if sums and not renormalize:
-                totals.append(logits.logsumexp(-1, keepdim=True))
+                totals.append(_log_sum(logits, torch.zeros(len(x), 1, dtype=torch.long, device=x.device)))
             bans.apply(logits, start)
+            value, token = top(logits, min(n, logits.shape[-1]))
             if sums and renormalize:
-                totals.append(logits.logsumexp(-1, keepdim=True))
-            value, token = top(logits, min(k + self._spare, logits.shape[-1]))
+                totals.append(_log_sum(logits, token[:, :1]))
             values.append(value)
             tokens.append(token + start)
-        value, place = torch.cat(values, -1).topk(min(k + self._spare, len(self._weight)), -1)
+        value, place = torch.cat(values, -1).topk(n, -1)
         token = torch.cat(tokens, -1).gather(-1, place)
         if self._spare:
             value, token = self._weigh(x, value, token, k)
@@ -88,12 +89,19 @@ def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if values.device.type != "cpu" or whole < 4 * k * _BLOCK:
         return values.topk(k, -1)
     blocks = values[:, :whole].view(R, -1, _BLOCK) if whole == N else values[:, :whole].unflatten(-1, (-1, _BLOCK))
-    chosen = blocks.amax(-1).topk(k, -1).indices  # (R, k)
+    chosen = blocks.amax(-1).topk(k, -1, sorted=False).indices  # (R, k)
     places = (chosen.unsqueeze(-1) * _BLOCK + torch.arange(_BLOCK)).flatten(1)
     if whole < N:
         places = torch.cat((places, torch.arange(whole, N).expand(R, -1)), -1)
     value, place = values.gather(-1, places).topk(k, -1)
     return value, places.gather(-1, place)
+
+
+def _log_sum(logits: Tensor, at: Tensor) -> Tensor:
+    """The logarithm of the sum of exponentials (R, 1), through the share of one column `at` (R, 1) that is not -inf
+    unless all are: log_softmax is one pass, logsumexp five."""
+    value = logits.gather(-1, at)
+    return (value - logits.log_softmax(-1).gather(-1, at)).where(value > -torch.inf, value)
 
 
 def _product(weight: Tensor, bias: Tensor | None, int8: bool) -> Callable[[Tensor], Tensor]:
