@@ -25,7 +25,8 @@ from lmcli.engine.generation_settings import GenerationSettings
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.output_head import OutputHead, top
 from lmcli.engine.rewriting import Clock, RewritingEngine
-from lmcli.engine.seq2seq_engine import EncoderDecoderRewriter
+from lmcli.engine.seq2seq_engine import EncoderDecoderRewriter, open_engine, understand
+from lmcli.engine.seq2seq_weights import load_module
 from lmcli.types import SamplingParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -173,9 +174,6 @@ def test_norms_and_biases_of_every_layer_are_used(family: str, unigram: Path, tm
         model.final_logits_bias.normal_(0, 0.5)
     model.save_pretrained(tmp_path)
     model.generation_config.eos_token_id = 2
-    from lmcli.engine.seq2seq_engine import understand
-    from lmcli.engine.seq2seq_weights import load_module
-
     config, options = understand(tiny.checkpoint(tmp_path, family, "seq2seq"))
     module, head = load_module(tmp_path, config, torch.device("cpu"), torch.float32)
     rewriter = EncoderDecoderRewriter(module, OutputHead(*head, config.logits_scale, False), options, 64)
@@ -194,6 +192,21 @@ def test_sources_that_end_early_leave_the_others_as_they_are(num_beams: int, uni
     alone = [written(ours, [row], 40)[0] for row in inputs]
     assert len({len(row) for row in alone}) > 3
     assert written(ours, inputs, 40) == alone
+
+
+def test_an_answer_ends_where_the_positions_do(unigram: Path, tmp_path: Path) -> None:
+    translators.marian(tmp_path, unigram, "en", "de", eos_bias=-9.0)
+    assert {len(row) for row in written(load(tmp_path)[0], INPUTS, 1000)} == {64}
+
+
+def test_eight_bits_say_nearly_what_fp32_says(unigram: Path, tmp_path: Path) -> None:
+    translators.marian(tmp_path, unigram, "en", "de")
+    checkpoint = tiny.checkpoint(tmp_path, "marian", "seq2seq")
+    small = open_engine(checkpoint, *understand(checkpoint), "cpu", "auto", lambda event: None, bits=8)
+    exact = written(load(tmp_path)[0], INPUTS)
+    agreeing = [one == other for row, rows in zip(exact, written(small, INPUTS), strict=True)
+                for one, other in zip(row, rows, strict=False)]  # fmt: skip
+    assert sum(agreeing) > 0.7 * sum(map(len, exact))
 
 
 def test_what_is_drawn_for_a_text_does_not_depend_on_those_beside_it(unigram: Path, tmp_path: Path) -> None:

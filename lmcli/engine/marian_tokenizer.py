@@ -15,31 +15,27 @@ import sentencepiece
 from lmcli.engine.files import read_json
 from lmcli.errors import CheckpointError
 
+_SPECIAL = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
 _SETTINGS = {"source_lang", "target_lang", "model_max_length"}
 # What says how transformers is to load it, or what it has in any case.
 _IRRELEVANT = {
     "tokenizer_class", "name_or_path", "special_tokens_map_file", "clean_up_tokenization_spaces", "backend", "is_local",
     "eos_token", "unk_token", "pad_token", "transformers_version", "model_input_names", "local_files_only",
+    "return_tensors",
 }  # fmt: skip
 
 
 def read_marian(folder: Path) -> MarianTokenizer | None:
     """The tokenizer of a Marian checkpoint; None where its settings or added tokens ask for more than this one does."""
     settings = read_json(folder / "tokenizer_config.json")
-    special = read_json(folder / "special_tokens_map.json") | settings
-    tokens = {name: special.get(f"{name}_token") or token for name, token in _SPECIAL.items()}
-    added = {_content(token) for token in (settings.get("added_tokens_decoder") or {}).values()}
-    asked = {name for name, value in settings.items() if value and name not in _SETTINGS | _IRRELEVANT}
-    if asked - {"added_tokens_decoder"} or (added | set(read_json(folder / "added_tokens.json"))) - set(
-        _SPECIAL.values()
-    ):
-        return None
-    if any(_content(token) != _SPECIAL[name] for name, token in tokens.items()):
+    named = read_json(folder / "special_tokens_map.json") | settings
+    special = {_content(named.get(f"{name}_token") or token) for name, token in _SPECIAL.items()}
+    added = {_content(token) for token in settings.pop("added_tokens_decoder", {}).values()}
+    added |= set(read_json(folder / "added_tokens.json"))
+    asked = {name for name, value in settings.items() if value} - _SETTINGS - _IRRELEVANT
+    if asked or (special | added) - set(_SPECIAL.values()):
         return None
     return MarianTokenizer(folder, settings)
-
-
-_SPECIAL = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
 
 
 class MarianTokenizer:

@@ -9,6 +9,7 @@ from lmcli.engine.config import ConfigFields, NotUnderstood
 from lmcli.engine.generation_settings import SETTINGS
 from lmcli.engine.projection import Activation
 
+UNBOUNDED = 10**9  # tokens of context where distances take the place of positions
 Positions = Literal["sinusoidal", "fairseq", "learned", "relative"]
 
 # Keys of training, of other programs, or of earlier versions of transformers, which no longer reads them.
@@ -16,7 +17,8 @@ _IRRELEVANT = {
     "activation_dropout", "classif_dropout", "classifier_dropout", "dropout", "dropout_rate", "encoder_layerdrop",
     "decoder_layerdrop", "extra_pos_embeddings", "gradient_checkpointing", "init_std", "initializer_factor",
     "num_hidden_layers", "output_past", "prefix", "save_step", "static_position_embeddings", "student_decoder_layers",
-    "student_encoder_layers", "tokenizer_class", "_num_labels", "num_labels",
+    "force_bos_token_to_be_generated", "replacing_rate", "student_encoder_layers", "tokenizer_class",
+    "_num_labels", "num_labels",
 }  # fmt: skip
 
 
@@ -48,7 +50,6 @@ class EncoderDecoderConfig:
     activation: Activation
     positions: Positions
     pad_token_id: int
-    start_token_id: int | None
     position_offset: int = 0
     pre_norm: bool = False
     embedding_norm: bool = False
@@ -71,7 +72,9 @@ class Seq2SeqFields(ConfigFields):
     def __init__(self, config: dict[str, Any]) -> None:
         # Generation settings are read where generation is; a bare False or 0 of another field may well mean something.
         super().__init__({k: v for k, v in config.items() if k not in SETTINGS and k not in _IRRELEVANT})
-        self.start_token_id: int | None = config.get("decoder_start_token_id")
+        if not isinstance(config.get("pad_token_id"), int):
+            raise NotUnderstood("a config without pad_token_id")
+        self.pad_token_id: int = config["pad_token_id"]
         self.expect("is_encoder_decoder", True)
         self.expect("is_decoder", False)
         self.expect("add_cross_attention", False)
@@ -96,7 +99,6 @@ def read_bart_dimensions(fields: Seq2SeqFields) -> dict[str, Any]:
         "decoder": StackConfig(fields.need("decoder_layers"), heads, fields.need("decoder_ffn_dim")),
         "activation": read_activation(fields.get("activation_function", "gelu")),
         "embed_scale": hidden**0.5 if fields.get("scale_embedding", False) else 1.0,
-        "start_token_id": fields.start_token_id,
     }
 
 

@@ -19,13 +19,14 @@ from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.offline import stay_offline
 from lmcli.engine.output_head import OutputHead
+from lmcli.engine.projection import Precision
 from lmcli.engine.rewriting import Clock, RewritingEngine
 from lmcli.engine.sampling import Sampler
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig
+from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig
 from lmcli.engine.seq2seq_decoding import Proposer, decode
 from lmcli.engine.seq2seq_weights import load_module
 from lmcli.engine.translation_codes import TranslationCodes
-from lmcli.types import Checkpoint, Event, SamplingParams
+from lmcli.types import Checkpoint, Event, Notice, SamplingParams
 
 
 def understand(checkpoint: Checkpoint) -> tuple[EncoderDecoderConfig, dict[str, Any]]:
@@ -41,16 +42,26 @@ def open_engine(
     device: str,
     dtype: str,
     report: Callable[[Event], None],
+    bits: int | None = None,
 ) -> RewritingEngine:
-    """The engine for a checkpoint that we understand. Raises CheckpointError for weights that do not fit."""
+    """The engine for a checkpoint that we understand; with 8 `bits` on a CPU every product is one of int8.
+
+    Raises CheckpointError for weights that do not fit.
+    """
     placement = place(checkpoint, device, _fast_dtype(device) if dtype == "auto" else dtype, report)
     tokenizer = _load_tokenizer(checkpoint)
-    module, weights = load_module(checkpoint.path, config, placement.device, placement.dtype)
-    int8 = dtype == "auto" and placement.device.type == "cpu" and can_int8()
+    can = placement.device.type == "cpu" and can_int8()
+    precision: Precision = "int8" if bits == 8 and can else placement.dtype
+    module, weights = load_module(checkpoint.path, config, placement.device, precision)
+    int8 = can and (dtype == "auto" or bits == 8)
     # What int8 has found is weighed with the weights as they lie in the file.
     weight = weights.weight if int8 else weights.weight.to(placement.dtype)
     head = OutputHead(weight, weights.bias, config.logits_scale, int8)
-    longest = min(n for n in (config.context_length, tokenizer.model_max_length) if 0 < n < 10**9)
+    if int8:
+        report(Notice(f"{checkpoint.name} finds the likeliest tokens in int8 and weighs them exactly", verbose=True))
+    # Distances have no bound; 512 is what T5 was trained on.
+    limits = [n for n in (config.context_length, tokenizer.model_max_length) if 0 < n < UNBOUNDED]
+    longest = min(limits, default=512)
     rewriter = EncoderDecoderRewriter(module, head, options, longest)
     codes = TranslationCodes(checkpoint.name, read_json(checkpoint.path / "config.json"), tokenizer)
     return RewritingEngine(checkpoint, rewriter, tokenizer, codes)
@@ -68,6 +79,8 @@ class EncoderDecoderRewriter:
         self, batch: list[list[int]], options: dict[str, Any], params: SamplingParams, clock: Clock
     ) -> list[list[int]]:
         settings = settle(self.options | options)
+        # There is no position behind the last one.
+        settings = replace(settings, max_tokens=min(settings.max_tokens, self._module.config.context_length))
         if params.repetition_penalty != 1.0:
             settings = replace(settings, repetition_penalty=params.repetition_penalty)
         samplers = None

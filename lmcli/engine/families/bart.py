@@ -14,10 +14,8 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     fields.expect("normalize_before", False)
     fields.expect("normalize_embedding", True)
     fields.expect("add_final_layer_norm", False)
-    # The former name of forced_bos_token_id.
-    fields.expect("force_bos_token_to_be_generated", False, *([True] if "forced_bos_token_id" in config else []))
     fields.finish()
     return EncoderDecoderConfig(
-        **dimensions, pad_token_id=config["pad_token_id"], positions="learned", position_offset=2, embedding_norm=True,
+        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, embedding_norm=True,
         logits_bias=True,
     )  # fmt: skip

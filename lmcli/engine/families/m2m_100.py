@@ -12,7 +12,7 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     fields = Seq2SeqFields(config)
     dimensions = read_bart_dimensions(fields)
     fields.finish()
-    pad = config["pad_token_id"]
+    pad = fields.pad_token_id
     return EncoderDecoderConfig(
         **dimensions, pad_token_id=pad, positions="fairseq", position_offset=pad + 1, pre_norm=True
     )

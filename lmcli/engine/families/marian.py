@@ -15,5 +15,5 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
         fields.expect(name, False)
     fields.finish()
     return EncoderDecoderConfig(
-        **dimensions, pad_token_id=config["pad_token_id"], positions="sinusoidal", logits_bias=True
+        **dimensions, pad_token_id=fields.pad_token_id, positions="sinusoidal", logits_bias=True
     )

@@ -14,6 +14,6 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
         fields.expect(name, True)
     fields.finish()
     return EncoderDecoderConfig(
-        **dimensions, pad_token_id=config["pad_token_id"], positions="learned", position_offset=2, embedding_norm=True,
+        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, embedding_norm=True,
         pre_norm=True, logits_bias=True,
     )  # fmt: skip

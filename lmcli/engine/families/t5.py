@@ -7,7 +7,7 @@ from typing import Any
 
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.projection import Activation
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, StackConfig, read_activation
+from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig, Seq2SeqFields, StackConfig, read_activation
 
 # T5 numbers the parts of a layer; the feed-forward one is the last.
 _NAMES = (
@@ -38,8 +38,7 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     dimensions = {
         "vocab_size": fields.need("vocab_size"),
         "head_dim": fields.need("d_kv"),
-        # Distances have no bound of their own; 512 is what it was trained on.
-        "context_length": fields.get("n_positions", 512),
+        "context_length": fields.get("n_positions", UNBOUNDED),
         "relative_buckets": fields.get("relative_attention_num_buckets", 32),
         "relative_distance": fields.get("relative_attention_max_distance", 128),
         "norm_eps": fields.get("layer_norm_epsilon", 1e-6),
@@ -49,8 +48,8 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     return EncoderDecoderConfig(
         **dimensions, hidden_size=hidden, encoder=StackConfig(layers, heads, inner),
         decoder=StackConfig(decoder_layers, heads, inner), activation=activation, gated=gated, positions="relative",
-        pad_token_id=config["pad_token_id"], start_token_id=fields.start_token_id, pre_norm=True, rms_norm=True,
-        bias=False, attention_scale=1.0, names=_NAMES, logits_scale=hidden**-0.5 if scaled else 1.0,
+        pad_token_id=fields.pad_token_id, pre_norm=True, rms_norm=True, bias=False, attention_scale=1.0, names=_NAMES,
+        logits_scale=hidden**-0.5 if scaled else 1.0,
     )  # fmt: skip
 
 
