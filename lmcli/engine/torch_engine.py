@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from lmcli.engine.attention_mask import attention_masks
-from lmcli.engine.config import DecoderConfig
-from lmcli.engine.device import Placement
+from lmcli.engine.config import DecoderConfig, NotUnderstood
+from lmcli.engine.device import Placement, place
+from lmcli.engine.families import read_config
 from lmcli.engine.families.llama import Decoder
+from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
 from lmcli.engine.linear import PACKED_ROWS
@@ -19,13 +21,21 @@ from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.engine.weights import assign, convert, read_weights
-from lmcli.types import Checkpoint, LoadOptions
+from lmcli.types import Checkpoint, Event, LoadOptions
+
+
+def understand(checkpoint: Checkpoint) -> DecoderConfig:
+    """The dimensions of a checkpoint. Raises NotUnderstood where any of it is not ours to compute."""
+    if not (checkpoint.path / "tokenizer.json").is_file():
+        raise NotUnderstood("a tokenizer without tokenizer.json")
+    return read_config(read_json(checkpoint.path / "config.json"))
 
 
 def open_engine(
-    checkpoint: Checkpoint, config: DecoderConfig, placement: Placement, options: LoadOptions
+    checkpoint: Checkpoint, config: DecoderConfig, options: LoadOptions, report: Callable[[Event], None]
 ) -> GenerationEngine:
-    """The engine for a checkpoint whose config we understand. Raises CheckpointError for weights that do not fit."""
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
+    placement = place(checkpoint, options, report)
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context)
 
