@@ -1,0 +1,34 @@
+"""The bench: how fast a checkpoint runs here, beside what else can run it. `run` is the door.
+
+Each side works in a process of its own (`worker.py`), so that neither threads nor memory of one are another's, and
+`rounds.py` lets them take turns: the speed of a machine drifts within minutes, ratios of turns in a row do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lmcli.bench.plan import Plan
+    from lmcli.bench.report import Report
+    from lmcli.types import Checkpoint, Event
+
+# Who can be measured, in which precision. A side alone runs the checkpoint as it does by default.
+SIDES: dict[str, tuple[str, ...]] = {
+    "lmcli": ("float32", "bfloat16"),
+    "transformers": ("float32", "bfloat16", "float16"),
+    "llama.cpp": ("f32", "f16", "bf16", "q8_0", "q4_0"),
+}
+NAMES = tuple(name for side, kinds in SIDES.items() for name in (side, *(f"{side}:{kind}" for kind in kinds)))
+
+
+def run(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None] = lambda event: None) -> Report:
+    """Measure `checkpoint` as `plan` says; `report` is told of the progress.
+
+    Raises UsageError for a side that is not installed or cannot run this checkpoint, and what loading it raises. No
+    process of ours is left when it returns or raises.
+    """
+    from lmcli.bench.rounds import measure
+
+    return measure(checkpoint, plan, report)

@@ -1,0 +1,306 @@
+"""The rounds: every side measures the same thing in turn, again and again, and is compared within a round."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from typing import Any
+
+from lmcli.bench.plan import BATCH_PROMPT, COLD_ROUNDS, SHORT_PROMPT, UNITS, Plan, Task
+from lmcli.bench.process import Crashed, Worker, python, seconds_to_first_byte
+from lmcli.bench.report import Machine, Report, Result, SideReport, Spread
+from lmcli.bench.work import Work, read_work
+from lmcli.checkpoints.checkpoint import read_config
+from lmcli.errors import UsageError
+from lmcli.types import Checkpoint, Event, Notice, Progress
+
+_LIBRARIES = {"lmcli": ("torch", "torch"), "transformers": ("transformers", "transformers"),
+              "llama.cpp": ("llama_cpp", "llama-cpp-python")}  # fmt: skip
+_QUESTION = "What is the capital of France?"
+_COMPARED_LOGITS = 1024
+_ANOTHER_MODEL = 0.7  # relative error of the logits; 4 bits make some 0.2, unrelated logits 1.4
+_WARM_UP_STEPS = 8
+
+
+class Contestant:
+    """A side in its worker, loaded."""
+
+    def __init__(self, name: str, worker: Worker, request: Mapping[str, Any], command: Sequence[str]) -> None:
+        self.name, self.worker, self.command = name, worker, command
+        self.facts = worker.ask("load", **request)
+        self.peaks: tuple[int, int] = (0, 0)
+        self.device_peak: int | None = None
+        self.logits_error: float | None = None
+
+    def remember_memory(self) -> None:
+        """Keep the peaks up to now."""
+        self.peaks = self.worker.memory.peaks()
+        self.device_peak = self.worker.ask("device_memory") if "cpu" not in self.facts["precision"] else None
+
+    def report(self, work: Work | None) -> SideReport:
+        return SideReport(
+            name=self.name,
+            version=self.facts["version"],
+            precision=self.facts["precision"],
+            load_seconds=self.facts["load_seconds"],
+            weight_bytes=round(work.weights * self.facts["bytes_per_weight"]) if work else None,
+            peak_bytes=self.peaks[0] or None,
+            peak_anonymous_bytes=self.peaks[1] or None,
+            peak_device_bytes=self.device_peak,
+            logits_error=self.logits_error,
+        )
+
+
+def measure(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None]) -> Report:
+    """See lmcli.bench.run."""
+    names = tuple(dict.fromkeys(("lmcli", *plan.against)))
+    _check(checkpoint, names)
+    with ExitStack() as stack:
+        machine = stack.enter_context(Worker("the machine"))
+        described = machine.ask("machine", what="describe", device=plan.options["device"])
+        contestants = [
+            _open(name, checkpoint, plan, described, machine, stack, report) for name in names
+        ]  # fmt: skip
+        return _Bench(checkpoint, plan, machine, described, contestants, report).run()
+
+
+class _Bench:
+    """One checkpoint's measurement; `capacity` holds what the machine could do, a sample a round."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, plan: Plan, machine: Worker, described: Mapping[str, Any],
+        contestants: Sequence[Contestant], report: Callable[[Event], None],
+    ) -> None:  # fmt: skip
+        self.checkpoint, self.plan, self.report = checkpoint, plan, report
+        self.machine, self.described, self.contestants = machine, described, contestants
+        self.vocab_size = _vocab_size(checkpoint)
+        self.work = read_work(checkpoint)
+        dtypes = {c.facts["prefill_dtype"] for c in contestants} - {None}
+        self.capacity: dict[str, list[float]] = {name: [] for name in ("bandwidth", *sorted(dtypes))}
+        self.samples: dict[tuple[Task, str], list[float]] = {}
+        self.tasks = self._fitting()
+        self.done = 0
+
+    def run(self) -> Report:
+        self._compare_logits()
+        single = [task for task in self.tasks if task.measure not in ("cold", "batch")]
+        for number in range(self.plan.rounds + 1):  # The first is not counted: caches are cold, clocks are low.
+            self._round(number, single, warm_up=number == 0)
+        for contestant in self.contestants:
+            contestant.remember_memory()
+        for number in range(min(self.plan.rounds, COLD_ROUNDS)):
+            self._round(number, [task for task in self.tasks if task.measure == "cold"])
+        batches = [task for task in self.tasks if task.measure == "batch"]
+        for number in range(self.plan.rounds + 1):
+            self._round(number, batches, warm_up=number == 0)
+        return self._report()
+
+    def _round(self, number: int, tasks: Sequence[Task], warm_up: bool = False) -> None:
+        if not tasks:
+            return
+        if not warm_up and tasks[0].measure not in ("cold", "batch"):
+            self._measure_machine()
+        for task in tasks:
+            for contestant in self._turns(number, task):
+                seconds = self._seconds(contestant, task, number, _WARM_UP_STEPS if warm_up else self.plan.tokens)
+                if not warm_up:
+                    self.samples.setdefault((task, contestant.name), []).append(self._value(task, seconds))
+                    self.done += 1
+                    self.report(Progress(self.done, self._total(), "measurements"))
+
+    def _turns(self, number: int, task: Task) -> Iterator[Contestant]:
+        """Who has part in `task`; each round another begins."""
+        start = number % len(self.contestants)
+        for contestant in (*self.contestants[start:], *self.contestants[:start]):
+            if task.measure != "batch" or contestant.facts["batches"]:
+                yield contestant
+
+    def _seconds(self, contestant: Contestant, task: Task, number: int, steps: int) -> float:
+        if task.measure == "cold":
+            return seconds_to_first_byte(contestant.name, contestant.command)
+        if task.measure == "batch":
+            prompts = [self._prompt(BATCH_PROMPT, number, row) for row in range(task.size)]
+            return float(contestant.worker.ask("batch", prompts=prompts, steps=steps))
+        prompt = self._prompt(task.size, number)
+        if task.measure == "decode":
+            return float(contestant.worker.ask("decode", prompt=prompt, steps=steps))
+        return float(contestant.worker.ask("prefill", prompt=prompt))
+
+    def _value(self, task: Task, seconds: float) -> float:
+        tokens = {"decode": self.plan.tokens, "prefill": task.size, "batch": task.size * self.plan.tokens}
+        # A difference of two noisy times may come out at nothing.
+        return tokens[task.measure] / max(seconds, 1e-9) if task.measure in tokens else seconds
+
+    def _prompt(self, size: int, number: int, row: int = 0) -> list[int]:
+        """Random tokens, the same for every side and others in every round."""
+        draw = random.Random(f"{size} {number} {row}")
+        return [draw.randrange(self.vocab_size) for _ in range(size)]
+
+    def _measure_machine(self) -> None:
+        device = self.plan.options["device"]
+        for name, samples in self.capacity.items():
+            if name == "bandwidth":
+                samples.append(self.machine.ask("machine", what="bandwidth", device=device))
+            else:
+                samples.append(self.machine.ask("machine", what="flops", device=device, dtype=name))
+
+    def _compare_logits(self) -> None:
+        """How near each peer's logits are to ours; a large difference means that it runs another model."""
+        prompt = self._prompt(SHORT_PROMPT, 0)
+        ids = sorted(random.Random(0).sample(range(self.vocab_size), min(self.vocab_size, _COMPARED_LOGITS)))
+        ours, *theirs = (c.worker.ask("logits", prompt=prompt, ids=ids) for c in self.contestants)
+        for contestant, logits in zip(self.contestants[1:], theirs, strict=True):
+            contestant.logits_error = error = relative_error(logits, ours)
+            if error > _ANOTHER_MODEL:
+                text = f"the logits of {contestant.name} differ by {error:.0%} from lmcli's: is this the same model?"
+                self.report(Notice(text))
+
+    def _fitting(self) -> list[Task]:
+        tasks = self.plan.tasks()
+        room = min(contestant.facts["context_length"] for contestant in self.contestants)
+        longer = [task for task in tasks if self.plan.needed(task) > room]
+        for task in longer:
+            text = (
+                f"{task.measure} of {task.size} is left out: the context of {self.checkpoint.name} holds {room} tokens"
+            )
+            self.report(Notice(text))
+        return [task for task in tasks if task not in longer]
+
+    def _total(self) -> int:
+        rounds = {"cold": min(self.plan.rounds, COLD_ROUNDS)}
+        return sum(rounds.get(t.measure, self.plan.rounds) * len([*self._turns(0, t)]) for t in self.tasks)
+
+    def _report(self) -> Report:
+        bandwidth, *flops = (Spread.of(samples or [0.0]) for samples in self.capacity.values())
+        names = [name for name in self.capacity if name != "bandwidth"]
+        return Report(
+            checkpoint=self.checkpoint.name,
+            model_type=self.checkpoint.model_type,
+            num_parameters=self.checkpoint.num_parameters,
+            size_bytes=self.checkpoint.size_bytes,
+            dtype=self.checkpoint.dtype,
+            options=dict(self.plan.options),
+            rounds=self.plan.rounds,
+            tokens=self.plan.tokens,
+            machine=Machine(**self.described, bandwidth=bandwidth, flops=dict(zip(names, flops, strict=True))),
+            sides=tuple(contestant.report(self.work) for contestant in self.contestants),
+            results=tuple(self._results()),
+        )
+
+    def _results(self) -> Iterator[Result]:
+        for task in self.tasks:
+            for contestant in self.contestants:
+                samples = self.samples.get((task, contestant.name))
+                if not samples:
+                    continue
+                result = Result(task.measure, task.size, UNITS[task.measure], contestant.name, tuple(samples))
+                ours = self.samples.get((task, "lmcli"))
+                if ours and contestant.name != "lmcli":
+                    result = replace(result, speedup=speedup(ours, samples, result.unit))
+                yield self._with_rate(result, task, contestant)
+
+    def _with_rate(self, result: Result, task: Task, contestant: Contestant) -> Result:
+        """`result` with what it took of the machine, where that is known."""
+        facts = contestant.facts
+        if self.work is None or task.measure not in ("decode", "prefill"):
+            return result
+        if task.measure == "decode":
+            behind = task.size + self.plan.tokens / 2
+            step = self.work.decode_bytes(behind, facts["bytes_per_weight"], facts["bytes_per_cached"])
+            rates, capacity = [step * value for value in result.samples], self.capacity["bandwidth"]
+        else:
+            token = self.work.prefill_flops(task.size) / task.size
+            rates = [token * value for value in result.samples]
+            capacity = self.capacity.get(facts["prefill_dtype"], [])
+        shares = [rate / most for rate, most in zip(rates, capacity, strict=False)]
+        return replace(result, rate=Spread.of(rates), share=Spread.of(shares) if shares else None)
+
+
+def speedup(ours: Sequence[float], theirs: Sequence[float], unit: str) -> Spread:
+    """How many times as fast we are, by the rounds in which both were measured."""
+    pairs = zip(ours, theirs, strict=True)
+    return Spread.of([b / a if unit == "s" else a / b for a, b in pairs])
+
+
+def relative_error(logits: Sequence[float], reference: Sequence[float]) -> float:
+    """|a - b| / |b| of two lists of logits, each less its mean: a constant changes no probability."""
+    a, b = ([value - sum(values) / len(values) for value in values] for values in (logits, reference))
+    size = math.hypot(*b)
+    return math.dist(a, b) / size if size else math.hypot(*a)
+
+
+def _check(checkpoint: Checkpoint, names: Sequence[str]) -> None:
+    if checkpoint.kind != "causal":
+        raise UsageError(
+            f"bench measures causal checkpoints, and {checkpoint.name} is none (it is a {checkpoint.kind})",
+            "name one that chats: lmcli list --all",
+        )
+    for name in names:
+        side = name.partition(":")[0]
+        module, package = _LIBRARIES[side]
+        if find_spec(module) is None:
+            raise UsageError(f"{side} is not installed", f"install it beside lmcli: pip install {package}")
+
+
+def _open(
+    name: str, checkpoint: Checkpoint, plan: Plan, described: Mapping[str, Any], machine: Worker, stack: ExitStack,
+    report: Callable[[Event], None],
+) -> Contestant:  # fmt: skip
+    """The side `name`, loaded in a worker that ends with `stack`."""
+    side, _, kind = name.partition(":")
+    device = described["device"].partition(" ")[0]
+    request = {"side": side, "checkpoint": asdict(checkpoint) | {"path": str(checkpoint.path)}, "kind": kind or None,
+               "device": device, "threads": described["threads"], "options": dict(plan.options)}  # fmt: skip
+    if side == "llama.cpp":
+        request |= {"context": max((plan.needed(task) for task in plan.tasks()), default=SHORT_PROMPT) + 1}
+        report(Notice(f"writing {checkpoint.name} as GGUF for llama.cpp", verbose=True))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=plan.scratch))
+        request |= machine.ask("write_gguf", checkpoint=request["checkpoint"], kind=request["kind"], folder=folder)
+    report(Notice(f"loading {checkpoint.name} in {name}", verbose=True))
+    try:
+        return _load(name, checkpoint, plan, request, stack)
+    except Crashed:
+        if side != "llama.cpp":
+            raise
+    report(Notice(f"{name} crashes with its weights in the layout for this CPU; it is measured without that layout"))
+    return _load(name, checkpoint, plan, request | {"repack": False}, stack)
+
+
+def _load(
+    name: str, checkpoint: Checkpoint, plan: Plan, request: Mapping[str, Any], stack: ExitStack
+) -> Contestant:  # fmt: skip
+    worker = stack.enter_context(Worker(name))
+    return Contestant(name, worker, request, _cold_command(checkpoint, plan, request))
+
+
+def _cold_command(checkpoint: Checkpoint, plan: Plan, request: Mapping[str, Any]) -> list[str]:
+    """The program whose time to its first token is a side's cold start."""
+    if request["side"] != "lmcli":
+        prompt = list(range(SHORT_PROMPT))
+        return python("lmcli.bench.worker", "cold", json.dumps({**request, "prompt": prompt}))
+    options = dict(plan.options) | ({"dtype": request["kind"]} if request["kind"] else {})
+    chat = ["--chat"] if checkpoint.instruct else []
+    arguments = ["generate", "-m", str(checkpoint.path), "--offline", *chat, "--max-tokens", "1", *flags(options)]
+    return python("lmcli.cli", "main", *arguments, _QUESTION)
+
+
+def flags(options: Mapping[str, Any]) -> list[str]:
+    """The options an engine is loaded with, as they are given on the command line."""
+    found: list[str] = []
+    for name, value in options.items():
+        if value is not None and value is not False:
+            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return found
+
+
+def _vocab_size(checkpoint: Checkpoint) -> int:
+    config = read_config(checkpoint.path)
+    inner = config.get("text_config")
+    sizes = (fields.get("vocab_size") for fields in (config, inner) if isinstance(fields, dict))
+    return next((int(size) for size in sizes if isinstance(size, int)), 256)
