@@ -7,16 +7,18 @@ Each side works in a process of its own (`worker.py`), so that neither threads n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lmcli.bench.plan import Plan
     from lmcli.bench.report import Report
     from lmcli.types import Checkpoint, Event
 
-# Who can be measured, in which precision. A side alone runs the checkpoint as it does by default.
+# What lmcli's own engine can be told after a colon (`lmcli:float32`): the options that stands for.
+OWN: dict[str, dict[str, Any]] = {"float32": {"dtype": "float32"}, "bfloat16": {"dtype": "bfloat16"}}
+# Who can be measured, and in which precisions; without one a side runs the checkpoint as it does by default.
 SIDES: dict[str, tuple[str, ...]] = {
-    "lmcli": ("float32", "bfloat16"),
+    "lmcli": tuple(OWN),
     "transformers": ("float32", "bfloat16", "float16"),
     "llama.cpp": ("f32", "f16", "bf16", "q8_0", "q4_0"),
 }

@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from importlib.util import find_spec
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from lmcli.bench.contestants import Contestant, check, enter
 from lmcli.bench.plan import BATCH_PROMPT, COLD_ROUNDS, SHORT_PROMPT, UNITS, Plan, Task
-from lmcli.bench.process import Crashed, Worker, python, seconds_to_first_byte
-from lmcli.bench.report import Machine, Report, Result, SideReport, Spread
-from lmcli.bench.work import Work, read_work
+from lmcli.bench.process import Worker, seconds_to_first_byte
+from lmcli.bench.report import Machine, Report, Result, Spread
+from lmcli.bench.work import read_work
 from lmcli.checkpoints.checkpoint import read_config
-from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event, Notice, Progress
 
-_LIBRARIES = {"lmcli": ("torch", "torch"), "transformers": ("transformers", "transformers"),
-              "llama.cpp": ("llama_cpp", "llama-cpp-python")}  # fmt: skip
-_QUESTION = "What is the capital of France?"
 _COMPARED_LOGITS = 1024
 _ANOTHER_MODEL = 0.7  # relative error of the logits; 4 bits make some 0.2, unrelated logits 1.4
 _WARM_UP_STEPS = 8
 
 
-class Contestant:
-    """A side in its worker, loaded."""
-
-    def __init__(self, name: str, worker: Worker, request: Mapping[str, Any], command: Sequence[str]) -> None:
-        self.name, self.worker, self.command = name, worker, command
-        self.facts = worker.ask("load", **request)
-        self.peaks: tuple[int, int] = (0, 0)
-        self.device_peak: int | None = None
-        self.logits_error: float | None = None
-
-    def remember_memory(self) -> None:
-        """Keep the peaks up to now."""
-        self.peaks = self.worker.memory.peaks()
-        self.device_peak = self.worker.ask("device_memory") if "cpu" not in self.facts["precision"] else None
-
-    def report(self, work: Work | None) -> SideReport:
-        return SideReport(
-            name=self.name,
-            version=self.facts["version"],
-            precision=self.facts["precision"],
-            load_seconds=self.facts["load_seconds"],
-            weight_bytes=round(work.weights * self.facts["bytes_per_weight"]) if work else None,
-            peak_bytes=self.peaks[0] or None,
-            peak_anonymous_bytes=self.peaks[1] or None,
-            peak_device_bytes=self.device_peak,
-            logits_error=self.logits_error,
-        )
-
-
 def measure(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None]) -> Report:
     """See lmcli.bench.run."""
     names = tuple(dict.fromkeys(("lmcli", *plan.against)))
-    _check(checkpoint, names)
+    check(checkpoint, names)
+    report(Notice(f"{checkpoint.name}: {', '.join(names)}; {plan.rounds} round{'s' * (plan.rounds > 1)}"))
     with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=plan.scratch))
+        plan = replace(plan, scratch=Path(scratch))
         machine = stack.enter_context(Worker("the machine"))
         described = machine.ask("machine", what="describe", device=plan.options["device"])
-        contestants = [
-            _open(name, checkpoint, plan, described, machine, stack, report) for name in names
-        ]  # fmt: skip
+        contestants = [enter(name, checkpoint, plan, described, machine, stack, report) for name in names]
         return _Bench(checkpoint, plan, machine, described, contestants, report).run()
 
 
@@ -233,70 +201,6 @@ def relative_error(logits: Sequence[float], reference: Sequence[float]) -> float
     a, b = ([value - sum(values) / len(values) for value in values] for values in (logits, reference))
     size = math.hypot(*b)
     return math.dist(a, b) / size if size else math.hypot(*a)
-
-
-def _check(checkpoint: Checkpoint, names: Sequence[str]) -> None:
-    if checkpoint.kind != "causal":
-        raise UsageError(
-            f"bench measures causal checkpoints, and {checkpoint.name} is none (it is a {checkpoint.kind})",
-            "name one that chats: lmcli list --all",
-        )
-    for name in names:
-        side = name.partition(":")[0]
-        module, package = _LIBRARIES[side]
-        if find_spec(module) is None:
-            raise UsageError(f"{side} is not installed", f"install it beside lmcli: pip install {package}")
-
-
-def _open(
-    name: str, checkpoint: Checkpoint, plan: Plan, described: Mapping[str, Any], machine: Worker, stack: ExitStack,
-    report: Callable[[Event], None],
-) -> Contestant:  # fmt: skip
-    """The side `name`, loaded in a worker that ends with `stack`."""
-    side, _, kind = name.partition(":")
-    device = described["device"].partition(" ")[0]
-    request = {"side": side, "checkpoint": asdict(checkpoint) | {"path": str(checkpoint.path)}, "kind": kind or None,
-               "device": device, "threads": described["threads"], "options": dict(plan.options)}  # fmt: skip
-    if side == "llama.cpp":
-        request |= {"context": max((plan.needed(task) for task in plan.tasks()), default=SHORT_PROMPT) + 1}
-        report(Notice(f"writing {checkpoint.name} as GGUF for llama.cpp", verbose=True))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=plan.scratch))
-        request |= machine.ask("write_gguf", checkpoint=request["checkpoint"], kind=request["kind"], folder=folder)
-    report(Notice(f"loading {checkpoint.name} in {name}", verbose=True))
-    try:
-        return _load(name, checkpoint, plan, request, stack)
-    except Crashed:
-        if side != "llama.cpp":
-            raise
-    report(Notice(f"{name} crashes with its weights in the layout for this CPU; it is measured without that layout"))
-    return _load(name, checkpoint, plan, request | {"repack": False}, stack)
-
-
-def _load(
-    name: str, checkpoint: Checkpoint, plan: Plan, request: Mapping[str, Any], stack: ExitStack
-) -> Contestant:  # fmt: skip
-    worker = stack.enter_context(Worker(name))
-    return Contestant(name, worker, request, _cold_command(checkpoint, plan, request))
-
-
-def _cold_command(checkpoint: Checkpoint, plan: Plan, request: Mapping[str, Any]) -> list[str]:
-    """The program whose time to its first token is a side's cold start."""
-    if request["side"] != "lmcli":
-        prompt = list(range(SHORT_PROMPT))
-        return python("lmcli.bench.worker", "cold", json.dumps({**request, "prompt": prompt}))
-    options = dict(plan.options) | ({"dtype": request["kind"]} if request["kind"] else {})
-    chat = ["--chat"] if checkpoint.instruct else []
-    arguments = ["generate", "-m", str(checkpoint.path), "--offline", *chat, "--max-tokens", "1", *flags(options)]
-    return python("lmcli.cli", "main", *arguments, _QUESTION)
-
-
-def flags(options: Mapping[str, Any]) -> list[str]:
-    """The options an engine is loaded with, as they are given on the command line."""
-    found: list[str] = []
-    for name, value in options.items():
-        if value is not None and value is not False:
-            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return found
 
 
 def _vocab_size(checkpoint: Checkpoint) -> int:

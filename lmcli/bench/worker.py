@@ -19,7 +19,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lmcli.errors import LmcliError
+from lmcli.errors import CheckpointError, LmcliError
 
 if TYPE_CHECKING:
     from lmcli.bench.sides import Side
@@ -60,7 +60,13 @@ class _Session:
 
     def load(self, side: str, **arguments: Any) -> dict[str, Any]:
         start = time.perf_counter()
-        self.side = _module(side).load(**arguments)
+        try:
+            self.side = _module(side).load(**arguments)
+        except Exception as error:
+            if side == "lmcli" or isinstance(error, LmcliError):
+                raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise CheckpointError(f"cannot load the checkpoint: {reason}", "measure without it") from error
         return asdict(self._loaded().facts) | {"load_seconds": time.perf_counter() - start}
 
     def prefill(self, prompt: list[int]) -> float:
@@ -93,9 +99,9 @@ class _Session:
         return side.logits(ids)
 
     def device_memory(self) -> int | None:
-        """The most bytes of a GPU's memory that were held, where there is one."""
-        peak: int | None = import_module("lmcli.bench.sides.machine").device_memory()
-        return peak
+        """The most bytes of a GPU's memory that torch held here; None where it is not loaded or sees no GPU."""
+        torch = sys.modules.get("torch")
+        return torch.cuda.max_memory_allocated() if torch and torch.cuda.is_available() else None
 
     def machine(self, what: str, **arguments: Any) -> Any:
         """A function of sides/machine.py."""

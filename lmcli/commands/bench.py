@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
     from lmcli.render import Renderer
 
+AGAINST = """Run this in turns with lmcli: transformers, llama.cpp, or either with a precision (transformers:float32,
+llama.cpp:q8_0); may be given several times."""
 EPILOG = """\b
 Examples:
   lmcli bench
@@ -26,42 +28,26 @@ Examples:
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=complete_checkpoints)
-@click.option(
-    "--against",
-    multiple=True,
-    type=click.Choice(bench.NAMES),
-    metavar="NAME",
-    help="Run this beside lmcli, in turns: transformers, llama.cpp, or either with a precision "
-    "(transformers:float32, llama.cpp:q8_0); may be given several times.",
-)
-@click.option(
-    "--measure",
-    "measures",
-    multiple=True,
-    type=click.Choice(MEASURES),
-    default=MEASURES,
-    help="Measure this alone; may be given several times.",
-)
+@click.option("--against", multiple=True, type=click.Choice(bench.NAMES), metavar="NAME", help=AGAINST)
+@click.option("--measure", "measures", multiple=True, type=click.Choice(MEASURES), default=MEASURES,
+              help="Measure this alone; may be given several times.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns of each side.")
 @click.option("--tokens", type=click.IntRange(1), default=64, show_default=True, help="Tokens to decode in each.")
 @click.option("--contexts", type=Lengths(), default="32,512", show_default=True, help="Tokens to decode behind.")
-@click.option(
-    "--prompt-lengths", "prompts", type=Lengths(), default="128,600", show_default=True, help="Tokens to prefill."
-)
+@click.option("--prompt-lengths", "prompts", type=Lengths(), default="128,600", show_default=True,
+              help="Tokens to prefill.")  # fmt: skip
 @engine_options
 @output_options
-def command(refs: tuple[str, ...], engine: EngineChoice, renderer: Renderer, **plan: Any) -> None:  # fmt: skip
-    """Measure how fast the checkpoint REF runs here."""
+def command(refs: tuple[str, ...], engine: EngineChoice, renderer: Renderer, **plan: Any) -> None:
+    """Measure how fast the checkpoint REF runs here: lmcli alone, or in turns with others."""
     from lmcli.bench.report import COLUMNS, rows
 
     for ref in refs or (None,):
         chosen = replace(engine, flags={**engine.flags, "model": ref}) if ref else engine
-        checkpoint = chosen.checkpoint("generate", renderer)
-        with renderer.status(f"loading {checkpoint.name} …"):
-            scratch = chosen.settings.cache_dir
-            scratch.mkdir(parents=True, exist_ok=True)
-        options = {"device": chosen.settings.device, "dtype": chosen.settings.dtype,
-                   "trust_remote_code": chosen.trust_remote_code}  # fmt: skip
-        report = bench.run(checkpoint, Plan(scratch, options=options, **plan), renderer.report)
-        renderer.heading(checkpoint.name)
+        checkpoint, settings = chosen.checkpoint("generate", renderer), chosen.settings
+        options = {"device": settings.device, "dtype": settings.dtype, "trust_remote_code": chosen.trust_remote_code}
+        settings.cache_dir.mkdir(parents=True, exist_ok=True)
+        report = bench.run(checkpoint, Plan(settings.cache_dir, options=options, **plan), renderer.report)
+        if refs[1:]:
+            renderer.heading(checkpoint.name)
         renderer.record(report.record(), rows(report), COLUMNS)

@@ -54,11 +54,6 @@ def flops(device: str, dtype: str) -> float:
     return 2 * n**3 / _best(lambda: F.linear(x, weight)[0, 0].item())
 
 
-def device_memory() -> int | None:
-    """The most bytes this process held on a GPU; None without one."""
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-
-
 def _best(work: Callable[[], object]) -> float:
     seconds = []
     for _ in range(_TRIES):

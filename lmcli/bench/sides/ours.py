@@ -19,11 +19,10 @@ from lmcli.engine.linear import prefill_dtype
 from lmcli.types import Checkpoint, SamplingParams
 
 
-def load(checkpoint: Mapping[str, Any], kind: str | None, options: Mapping[str, Any], **_: Any) -> Ours:
-    """`checkpoint` has the fields of types.Checkpoint, `kind` a dtype in the place of the options' own."""
+def load(checkpoint: Mapping[str, Any], options: Mapping[str, Any], **_: Any) -> Ours:
+    """`checkpoint` has the fields of types.Checkpoint, `options` are what engine.load takes."""
     fields = dict(checkpoint) | {"path": Path(checkpoint["path"])}
-    chosen = dict(options) | ({"dtype": kind} if kind else {})
-    return Ours(Checkpoint(**fields), chosen)
+    return Ours(Checkpoint(**fields), options)
 
 
 class Ours:
