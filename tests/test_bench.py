@@ -408,18 +408,19 @@ def test_llama_cpp_that_crashes_over_its_own_layout_is_measured_without_it(
 
 
 def test_the_table_says_what_was_measured() -> None:
-    machine = Machine("cpu", 2, 2, 1, "Linux", "3", "2", "cpu", Spread(1, 1, 1), {})
+    machine = Machine("cpu", 2, 2, 1, "Linux", "3", "2", "cpu", Spread(1, 1, 1), {"float32": Spread(2, 1, 3)})
     faster = Spread(2.0, 1.9, 2.1)
     result = Result(
         "decode", 32, "tokens/s", "transformers", (10.0, 12.0), faster, Spread(2e9, 2e9, 2e9), Spread(0.5, 0.5, 0.5)
     )
     side = SideReport("lmcli", "1", "cpu", 1.0, None, 2_000_000, 1_000_000)
-    report = Report("m", "llama", 1, 1, "float32", {}, 2, 4, machine, (side,), (result,))
+    report = Report("m", "llama", 1, 1, "float32", {"dtype": "auto"}, 2, 4, machine, (side,), (result,))
     assert [tuple(row.values()) for row in rows(report)] == [
         ("decode behind 32 tokens", "transformers", "11.0 tokens/s", "10.0–12.0", "2.00× as fast (1.90–2.10)",
          "2 GB/s, 50%"),
         ("peak memory", "lmcli", "2 MB", "1 MB of its own", "", ""),
     ]  # fmt: skip
+    assert Report.read(json.loads(json.dumps(report.record()))) == report
 
 
 def test_the_cold_start_is_that_of_the_same_options() -> None:

@@ -7,6 +7,7 @@ Each side works in a process of its own (`worker.py`), so that neither threads n
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,13 +17,25 @@ if TYPE_CHECKING:
 
 # What lmcli's own engine can be told after a colon (`lmcli:float32`): the options that stands for.
 OWN: dict[str, dict[str, Any]] = {"float32": {"dtype": "float32"}, "bfloat16": {"dtype": "bfloat16"}}
-# Who can be measured, and in which precisions; without one a side runs the checkpoint as it does by default.
-SIDES: dict[str, tuple[str, ...]] = {
-    "lmcli": tuple(OWN),
-    "transformers": ("float32", "bfloat16", "float16"),
-    "llama.cpp": ("f32", "f16", "bf16", "q8_0", "q4_0"),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A side: its file in `sides/`, what Python imports for it and pip installs, and its precisions."""
+
+    module: str
+    imports: str
+    package: str
+    precisions: tuple[str, ...]
+
+
+# Without a precision behind a colon a side runs the checkpoint as it does by default.
+SIDES = {
+    "lmcli": Kind("ours", "torch", "torch", tuple(OWN)),
+    "transformers": Kind("transformers", "transformers", "transformers", ("float32", "bfloat16", "float16")),
+    "llama.cpp": Kind("llama_cpp", "llama_cpp", "llama-cpp-python", ("f32", "f16", "bf16", "q8_0", "q4_0")),
 }
-NAMES = tuple(name for side, kinds in SIDES.items() for name in (side, *(f"{side}:{kind}" for kind in kinds)))
+NAMES = tuple(name for side, kind in SIDES.items() for name in (side, *(f"{side}:{p}" for p in kind.precisions)))
 
 
 def run(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None] = lambda event: None) -> Report:

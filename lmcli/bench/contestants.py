@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
-from lmcli.bench import OWN
+from lmcli.bench import OWN, SIDES
 from lmcli.bench.plan import SHORT_PROMPT, Plan
 from lmcli.bench.process import Crashed, Worker, python
 from lmcli.bench.report import SideReport
@@ -17,9 +17,6 @@ from lmcli.bench.work import Work
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event, Notice
 
-# side: what Python imports, what pip installs
-_LIBRARIES = {"lmcli": ("torch", "torch"), "transformers": ("transformers", "transformers"),
-              "llama.cpp": ("llama_cpp", "llama-cpp-python")}  # fmt: skip
 _QUESTION = "What is the capital of France?"
 
 
@@ -61,9 +58,8 @@ def check(checkpoint: Checkpoint, names: Sequence[str]) -> None:
         )
     for name in names:
         side = name.partition(":")[0]
-        module, package = _LIBRARIES[side]
-        if find_spec(module) is None:
-            raise UsageError(f"{side} is not installed", f"install it beside lmcli: pip install {package}")
+        if find_spec(SIDES[side].imports) is None:
+            raise UsageError(f"{side} is not installed", f"install it beside lmcli: pip install {SIDES[side].package}")
 
 
 def enter(

@@ -102,6 +102,24 @@ class Report:
         results = [asdict(result) | asdict(result.spread) for result in self.results]
         return {"task": "bench"} | asdict(self) | {"results": results}
 
+    @staticmethod
+    def read(record: Mapping[str, Any]) -> Report:
+        """The report that `record` was made of."""
+        machine = dict(record["machine"])
+        machine["bandwidth"] = Spread(**machine["bandwidth"])
+        machine["flops"] = {dtype: Spread(**spread) for dtype, spread in machine["flops"].items()}
+        fields = {name: record[name] for name in Report.__dataclass_fields__}
+        fields["machine"] = Machine(**machine)
+        fields["sides"] = tuple(SideReport(**side) for side in record["sides"])
+        fields["results"] = tuple(_read_result(result) for result in record["results"])
+        return Report(**fields)
+
+
+def _read_result(record: Mapping[str, Any]) -> Result:
+    fields = {name: record[name] for name in Result.__dataclass_fields__} | {"samples": tuple(record["samples"])}
+    spreads = {name: Spread(**fields[name]) for name in ("speedup", "rate", "share") if fields[name]}
+    return Result(**fields | spreads)
+
 
 COLUMNS = {
     "what": "MEASURED", "side": "SIDE", "median": "MEDIAN", "spread": "SPREAD", "speedup": "LMCLI IS",
@@ -120,16 +138,20 @@ def rows(report: Report) -> list[dict[str, str]]:
     return found
 
 
+def title(measure: str, size: int) -> str:
+    """What is measured, in words."""
+    return {
+        "decode": f"decode behind {size} tokens", "prefill": f"prefill of {size} tokens",
+        "ttft": f"first token after {size}, warm", "cold": "first token, cold start",
+        "batch": f"decode, batch of {size}",
+    }[measure]  # fmt: skip
+
+
 def _row(result: Result) -> dict[str, str]:
-    names = {
-        "decode": f"decode behind {result.size} tokens", "prefill": f"prefill of {result.size} tokens",
-        "ttft": f"first token, {result.size} tokens", "cold": "first token, cold start",
-        "batch": f"decode, batch of {result.size}",
-    }  # fmt: skip
     spread, speedup = result.spread, result.speedup
     digits = 2 if result.unit == "s" else 1
     return _cells(
-        names[result.measure],
+        title(result.measure, result.size),
         result.side,
         f"{spread.median:.{digits}f} {result.unit}",
         f"{spread.low:.{digits}f}–{spread.high:.{digits}f}",

@@ -19,12 +19,11 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lmcli.bench import SIDES
 from lmcli.errors import CheckpointError, LmcliError
 
 if TYPE_CHECKING:
     from lmcli.bench.sides import Side
-
-_MODULES = {"lmcli": "ours", "transformers": "transformers", "llama.cpp": "llama_cpp"}
 
 
 def main() -> None:
@@ -116,7 +115,7 @@ class _Session:
 
 
 def _module(side: str) -> Any:
-    return import_module(f"lmcli.bench.sides.{_MODULES[side]}")
+    return import_module(f"lmcli.bench.sides.{SIDES[side].module}")
 
 
 def _answer(session: _Session, request: dict[str, Any]) -> dict[str, Any]:
