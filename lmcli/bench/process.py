@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +17,6 @@ from lmcli.bench.memory import MemoryWatch
 from lmcli.errors import LmcliError
 
 _ROOT = str(Path(__file__).parents[2])
-# No side may ask the network for anything: the checkpoint is here.
-_VARIABLES = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 class Crashed(LmcliError):
@@ -93,7 +91,8 @@ def seconds_to_first_byte(name: str, command: Sequence[str]) -> float:
 
 def _start(command: Sequence[str], log: IO[bytes], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """A process in a session of its own: Ctrl-C on the terminal is ours to hear, and we end it."""
-    variables: Mapping[str, str] = os.environ | _VARIABLES
+    # The checkpoint is here: no side may ask the network for anything.
+    variables = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
         command, stdin=stdin, stdout=subprocess.PIPE, stderr=log, env=variables, start_new_session=True
     )
