@@ -131,7 +131,8 @@ def programs(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_ctrl_c_leaves_no_process_and_no_file_behind(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_being_ended_leaves_no_process_and_no_file_behind(folder: Path, tmp_path: Path, end: signal.Signals) -> None:
     places = {"LMCLI_CACHE": str(tmp_path / "cache"), "LMCLI_STATE": str(tmp_path)}
     arguments = ["bench", str(folder), "--against", "transformers", "--measure", "decode", "--rounds", "100000"]
     process = subprocess.Popen(
@@ -143,7 +144,7 @@ def test_ctrl_c_leaves_no_process_and_no_file_behind(folder: Path, tmp_path: Pat
     while len(programs(tmp_path)) < expected and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(programs(tmp_path)) >= expected
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, end)
     _, shown = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"Traceback" not in shown

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ def measure(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None])
     check(checkpoint, names)
     report(Notice(f"{checkpoint.name}: {', '.join(names)}; {plan.rounds} round{'s' * (plan.rounds > 1)}"))
     with ExitStack() as stack:
+        stack.enter_context(_ended_like_ctrl_c())
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=plan.scratch))
         plan = replace(plan, scratch=Path(scratch))
         machine = stack.enter_context(Worker("the machine"))
@@ -188,6 +191,19 @@ class _Bench:
             capacity = self.capacity.get(facts["prefill_dtype"], [])
         shares = [rate / most for rate, most in zip(rates, capacity, strict=False)]
         return replace(result, rate=Spread.of(rates), share=Spread.of(shares) if shares else None)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """While this lasts SIGTERM is heard as Ctrl-C is: files as large as the checkpoint are to be removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets the main thread alone set this.
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def speedup(ours: Sequence[float], theirs: Sequence[float], unit: str) -> Spread:
