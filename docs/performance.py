@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 
 from lmcli.bench.report import COLUMNS, Report, Result, SideReport, Spread, rows, title
 
@@ -17,7 +18,7 @@ PAGE = DOCS / "performance.md"
 MEASURED = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)
 WIDTH, LABELS, VALUES = 760, 170, 130  # of the plot, of the sides' names, of the numbers
 BAR, GAP, HEADING, CURVES = 16, 4, 34, 190
-COLORS = ("#2563eb", "#d97706", "#b45309", "#059669", "#7c3aed", "#6b7280")
+COLORS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#b91c1c", "#6b7280")
 
 
 def generated() -> dict[Path, str]:
@@ -36,7 +37,7 @@ def section(name: str, report: Report) -> str:
     return "\n".join([
         f"### {report.checkpoint}", "",
         f"{report.num_parameters / 1e6:.0f} million parameters in {report.dtype}, {report.size_bytes / 1e6:.0f} MB.",
-        machine(report), "",
+        "", fill(machine(report), 120, break_on_hyphens=False), "",
         "```sh", command(report), "```", "",
         f"![Every number of the table below as a bar]({'performance/' + name}.svg)", "",
         *table(report), "",
@@ -69,7 +70,7 @@ def table(report: Report) -> Iterator[str]:
     """The bench's own table in Markdown; what is measured is named once."""
     headings = {"what": "", "side": "side", "median": "median", "spread": "lowest to highest", "speedup": "lmcli is",
                 "machine": "of the machine"}  # fmt: skip
-    yield f"| {' | '.join(headings[name] for name in COLUMNS)} |"
+    yield f"| {' | '.join(headings[name] for name in COLUMNS)} |".replace("|  |", "| |")
     yield "|---" * len(COLUMNS) + "|"
     before = ""
     for row in rows(report):

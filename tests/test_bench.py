@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import psutil
 import pytest
@@ -422,6 +424,22 @@ def test_the_table_says_what_was_measured() -> None:
         ("peak memory", "lmcli", "2 MB", "1 MB of its own", "", ""),
     ]  # fmt: skip
     assert Report.read(json.loads(json.dumps(report.record()))) == report
+
+
+def test_a_plot_has_a_bar_as_long_as_what_was_measured(known: Checkpoint, tmp_path: Path) -> None:
+    log: list[tuple[str, str]] = []
+    sides = [Scripted("lmcli", [9, 1, 1] + [1] * 12, log, True), Scripted("a & b", [9, 4, 4] + [2] * 12, log, True)]
+    report = scripted(known, tmp_path, ("decode", "batch"), *sides)
+    performance: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "performance.py"))
+    drawn = ElementTree.fromstring(performance["plot"](report))
+    bars = [float(bar.attrib["width"]) for bar in drawn.iter("{http://www.w3.org/2000/svg}rect")][1:]
+    assert bars[0] == pytest.approx(4 * bars[1], rel=0.01)
+    curves = [line.attrib["points"].split() for line in drawn.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert [len(points) for points in curves] == [4, 4]
+    text = performance["section"]("tiny", report)
+    assert "lmcli bench tiny-llama --against a & b --rounds 2 --tokens 10 --contexts 8 --device cpu" in text
+    assert "| decode behind 8 tokens | lmcli | 10.0 tokens/s | 10.0–10.0 | |" in text
+    assert "| | a & b | 2.5 tokens/s | 2.5–2.5 | 4.00× as fast (4.00–4.00) |" in text
 
 
 def test_the_cold_start_is_that_of_the_same_options() -> None:
