@@ -109,6 +109,9 @@ class TransformersDecoder:
         self.tokens = self.tokens[:length]
         return len(self.tokens)
 
+    def batch(self, rows: int, longest: int) -> None:
+        """Not every architecture can be batched: recurrent states and caches of other shapes go one by one."""
+
     def _pass(self, tokens: Sequence[int], cache: Any, last: int) -> tuple[Tensor, Any]:
         """Logits (last, V) of `tokens` behind those in `cache`, and the cache with them."""
         options: dict[str, Any] = {} if cache is None else {self._cache_name: cache}

@@ -56,7 +56,8 @@ class Decoder(nn.Module):
 
         Their keys and values go into `slots`; `rotation` turns them to their positions. A lone token sees all that
         `slots` hold; several, if `causal`, those before them; else `masks` (W, T, S) say who sees whom, one mask for
-        each of `windows`.
+        each of `windows`. Where `slots` have T rows, each token belongs to a sequence of its own and sees its row's
+        keys as far as `masks` (W, T, 1, 1, S), to be added to the scores, let it.
         """
         # The residual stream stays in fp32: in bf16 it flips near ties.
         x = self.embed_tokens(tokens).float()  # (T, hidden)
@@ -124,10 +125,10 @@ class Attention(nn.Module):
         new_k.copy_(k.transpose(0, 1))  # (KV, T, D)
         new_v.copy_(v.transpose(0, 1))
         q = q.to(all_k.dtype)
-        if mask is None and not causal:
-            # A lone token: the queries of a group take the place of the tokens, so that no key is read twice.
-            y = F.scaled_dot_product_attention(q.view(1, KV, H // KV, D), all_k, all_v)
-            return self.output(y.view(1, H * D))
+        if x.shape[0] == all_k.shape[0]:
+            # A token a row: the queries of a group take the place of the tokens, so that no key is read twice.
+            y = F.scaled_dot_product_attention(q.view(-1, KV, H // KV, D), all_k, all_v, attn_mask=mask)
+            return self.output(y.view(-1, H * D))
         q = q.transpose(0, 1).unsqueeze(0)  # (1, H, T, D)
         y = F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=mask, is_causal=causal, enable_gqa=H != KV)
         return self.output(y.squeeze(0).transpose(0, 1).reshape(-1, H * D))
