@@ -24,7 +24,7 @@ class EngineChoice:
 
     environment: Environment
     flags: Mapping[str, Any]
-    options: LoadOptions = field(default_factory=LoadOptions)  # device and dtype are the settings'
+    options: LoadOptions = field(default_factory=LoadOptions)  # the others are the settings'
 
     @cached_property
     def settings(self) -> settings.Settings:
@@ -57,7 +57,10 @@ class EngineChoice:
 
     def load(self, checkpoint: Checkpoint, report: Callable[[Event], None]) -> Engine:
         chosen = self.settings
-        options = replace(self.options, device=chosen.device, dtype=chosen.dtype)
+        options = replace(
+            self.options, device=chosen.device, dtype=chosen.dtype,
+            prompt_dir=chosen.prompt_dir, prompt_dir_bytes=chosen.prompt_cache_mb * 10**6,
+        )  # fmt: skip
         return self.environment.load(checkpoint, options, report)
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:

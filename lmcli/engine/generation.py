@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.memory import memory_errors
+from lmcli.engine.prefix_store import BLOCK, PrefixStore
 from lmcli.engine.sampling import Sampler
 from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, Tokenizer
@@ -24,8 +25,6 @@ from lmcli.types import (
     SamplingParams,
     Usage,
 )
-
-_PREFILL_BLOCK = 512  # tokens; between blocks Ctrl-C is heard
 
 
 class Decoder(Protocol):
@@ -53,13 +52,16 @@ class GenerationEngine:
     ended is prefilled from there only."""
 
     def __init__(
-        self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder, context: int | None = None
-    ) -> None:
-        """`context` is the most tokens to hold, None what the decoder was made for."""
+        self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder, context: int | None = None,
+        prefixes: PrefixStore | None = None,
+    ) -> None:  # fmt: skip
+        """`context` is the most tokens to hold, None what the decoder was made for. `prefixes` keeps prompts for other
+        processes."""
         self.checkpoint = checkpoint
         self.context_length = min(context or decoder.context_length, decoder.context_length)
         self.tokenizer = tokenizer
         self.decoder = decoder
+        self._prefixes = prefixes
 
     def prepare(self) -> None:
         self.decoder.prepare()
@@ -114,13 +116,18 @@ class GenerationEngine:
         if not stop.found:
             yield from _readable(detokenizer.finish(), reasoning, stop, last=True)
         usage = Usage(len(tokens), cached, count, first_at - start, time.perf_counter() - first_at)
+        if self._prefixes is not None:
+            yield from self._prefixes.keep(tokens)  # The answer is told: nobody waits for this.
         yield Done("stop" if ended or stop.found else "length", usage)
 
     def _prefill(self, tokens: list[int]) -> tuple[Tensor, int]:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
-        kept = self.decoder.rewind(min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1))
-        for first in range(kept, len(tokens), _PREFILL_BLOCK):
-            logits = self.decoder.forward(tokens[first : first + _PREFILL_BLOCK])
+        kept = min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1)
+        if self._prefixes is not None:
+            kept = self._prefixes.resume(tokens[:-1], kept)
+        kept = self.decoder.rewind(kept)
+        for first in range(kept, len(tokens), BLOCK):  # Between blocks Ctrl-C is heard.
+            logits = self.decoder.forward(tokens[first : first + BLOCK])
         return logits, kept
 
     def _log_likelihood(self, first: Tensor, prompt: list[int], continuation: str) -> float:

@@ -15,6 +15,8 @@ from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
 from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
+from lmcli.engine.prefix_folder import PrefixFolder
+from lmcli.engine.prefix_store import Identity, PrefixStore
 from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.tokenizer import FastTokenizer
@@ -26,8 +28,12 @@ def open_engine(
     checkpoint: Checkpoint, config: DecoderConfig, placement: Placement, options: LoadOptions
 ) -> GenerationEngine:
     """The engine for a checkpoint whose config we understand. Raises CheckpointError for weights that do not fit."""
+    identity = Identity.of(checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits}")
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
-    return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context)
+    prefixes = None
+    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
+        prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
+    return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context, prefixes)
 
 
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:
@@ -90,6 +96,16 @@ class TorchDecoder:
         self.tokens = self.tokens[:length]
         self._cache.length = length
         return length
+
+    def held(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """See prefix_store.Keeping."""
+        return self._cache.held(start, end)
+
+    @torch.inference_mode()
+    def extend(self, tokens: Sequence[int], keys: Tensor, values: Tensor) -> None:
+        """See prefix_store.Keeping."""
+        self._cache.extend(keys, values)
+        self.tokens += tokens
 
     def _pack_ahead(self) -> None:
         """Before each token that is decoded: its share of what makes the next ones faster."""
