@@ -163,4 +163,6 @@ def _megabytes(value: Any, source: str) -> int:
     # A bool is an int in Python, and 1.5 no whole number of anything in a variable.
     if not isinstance(value, bool) and str(value).isascii() and str(value).isdigit():
         return int(value)
-    raise UsageError(f"{source}: '{value}' is no number of megabytes", f"set {source} to 2000, say, or 0 to keep none")
+    raise UsageError(
+        f"{source}: prompt_cache_mb '{value}' is no number of megabytes", "it may be 2000, say, or 0 to keep none"
+    )

@@ -124,7 +124,7 @@ class GenerationEngine:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
         kept = min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1)
         if self._prefixes is not None:
-            kept = self._prefixes.resume(tokens[:-1], kept)
+            kept = self._prefixes.resume(tokens, kept)
         kept = self.decoder.rewind(kept)
         for first in range(kept, len(tokens), BLOCK):  # Between blocks Ctrl-C is heard.
             logits = self.decoder.forward(tokens[first : first + BLOCK])

@@ -74,17 +74,24 @@ class PrefixStore:
         self._folder = folder
         self._identity = identity
         self._decoder = decoder
+        # As many of the decoder's first tokens were prefilled in whole blocks. An answer is decoded, and what follows
+        # it in a chat is prefilled from amid a block: near enough to go on from, but not the same to the bit.
+        self._exact = 0
 
     def resume(self, tokens: Sequence[int], held: int) -> int:
-        """Add to the first `held` of `tokens`, which the decoder has, the blocks on disk; how many it has then."""
-        first = held // BLOCK
-        if len(tokens) < (first + 1) * BLOCK or not self._identity.holds():
+        """Make ready to prefill `tokens`, of which the decoder has the first `held`; how many it has then.
+
+        Blocks on disk are added. Where there are none the decoder goes back to the last whole block, if by that a new
+        one is prefilled whole: at most some hundred tokens are computed twice, once a block.
+        """
+        exact, whole = min(self._exact, held) // BLOCK, len(tokens) // BLOCK
+        self._exact = exact * BLOCK
+        if whole <= exact or not self._identity.holds():
             return held
         keys, files = self._keys(tokens), self._folder.files()
-        if keys[first] not in files:
-            return held
-        held = self._decoder.rewind(first * BLOCK)
-        for key in keys[first:]:
+        self._exact = whole * BLOCK  # as far as prefill comes
+        held = self._decoder.rewind(exact * BLOCK)
+        for key in keys[exact : (len(tokens) - 1) // BLOCK]:
             if key not in files or not self._read(files[key], tokens[held : held + BLOCK]):
                 break
             held += BLOCK
@@ -97,11 +104,12 @@ class PrefixStore:
     def keep(self, tokens: list[int]) -> Iterator[Notice]:
         """Write down the whole blocks of `tokens`, which the decoder holds, that are not on disk yet; why, where they
         cannot be."""
-        if len(tokens) < BLOCK or self._decoder.tokens[: len(tokens)] != tokens or not self._identity.holds():
+        count = min(self._exact, len(tokens)) // BLOCK
+        if not count or self._decoder.tokens[: len(tokens)] != tokens or not self._identity.holds():
             return
         keys, files = self._keys(tokens), self._folder.files()
         try:
-            for i in reversed(range(len(keys))):
+            for i in reversed(range(count)):
                 if keys[i] not in files:
                     self._write(keys[i], i * BLOCK)
         except (OSError, SafetensorError) as error:  # safetensors tells of a full disk in words of its own

@@ -28,7 +28,9 @@ def open_engine(
     checkpoint: Checkpoint, config: DecoderConfig, placement: Placement, options: LoadOptions
 ) -> GenerationEngine:
     """The engine for a checkpoint whose config we understand. Raises CheckpointError for weights that do not fit."""
-    identity = Identity.of(checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits}")
+    identity = Identity.of(
+        checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
+    )
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     prefixes = None
     if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
