@@ -20,6 +20,16 @@ LLAMA3 = {
 }  # fmt: skip
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128}
+
+
+def longrope(trained_length: int, partial_rotary_factor: float = 1.0) -> dict[str, Any]:
+    """Phi 3's own way to turn texts longer than those it was trained on."""
+    pairs = int(16 * partial_rotary_factor) // 2
+    factors = {"short_factor": [1.0 + 0.1 * i for i in range(pairs)], "long_factor": [2.0 + i for i in range(pairs)]}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": partial_rotary_factor, **factors}
+    return {"rope_parameters": rope, "original_max_position_embeddings": trained_length}
+
+
 QWEN_WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("llama", {}),
@@ -43,6 +53,15 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         {"head_dim": 16, "tie_word_embeddings": True, "attention_bias": True, "num_key_value_heads": 4},
     ),
     ("qwen3", {"head_dim": 16, **QWEN_WINDOWS}),
+    ("smollm3", {"num_hidden_layers": 5}),
+    ("smollm3", {"no_rope_layers": [0, 1, 0], "tie_word_embeddings": False, "attention_bias": True, "mlp_bias": True}),
+    ("smollm3", {"no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 24}),
+    ("phi3", {}),
+    ("phi3", {"sliding_window": 24, "num_key_value_heads": 4}),
+    ("phi3", {"partial_rotary_factor": 0.75, "tie_word_embeddings": True}),
+    ("phi3", longrope(trained_length=1000)),
+    ("phi3", longrope(trained_length=120)),  # The text outgrows it while it is continued
+    ("phi3", longrope(trained_length=40, partial_rotary_factor=0.5)),  # and has done so from the start.
 ]
 PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
 
