@@ -30,6 +30,7 @@ def longrope(trained_length: int, partial_rotary_factor: float = 1.0) -> dict[st
     return {"rope_parameters": rope, "original_max_position_embeddings": trained_length}
 
 
+CAPS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
 QWEN_WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("llama", {}),
@@ -62,13 +63,21 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("phi3", longrope(trained_length=1000)),
     ("phi3", longrope(trained_length=120)),  # The text outgrows it while it is continued
     ("phi3", longrope(trained_length=40, partial_rotary_factor=0.5)),  # and has done so from the start.
+    ("gemma", {"head_dim": 24}),
+    ("gemma", {"head_dim": 16, "num_key_value_heads": 1, "hidden_act": "gelu", "tie_word_embeddings": False}),
+    ("gemma2", {"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 20, **CAPS}),
+    ("gemma2", {"head_dim": 24, "num_key_value_heads": 4, **CAPS}),
+    ("gemma2", {"head_dim": 16, "sliding_window": 24, "attn_logit_softcapping": None, "final_logit_softcapping": None}),
+    ("gemma3_text", {"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 20, "num_hidden_layers": 7}),
+    ("gemma3_text", {"head_dim": 24, "sliding_window": 24, "layer_types": ["full_attention", *2 * ["sliding_attention"]],
+                     "rope_parameters": {"full_attention": LINEAR, "sliding_attention": {"rope_type": "default"}}}),
 ]
 PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
 
 
 def name(variant: tuple[str, dict[str, Any]]) -> str:
     family, overrides = variant
-    return " ".join([family, *(f"{k}={v['rope_type'] if isinstance(v, dict) else v}" for k, v in overrides.items())])
+    return " ".join([family, *(f"{k}={v.get('rope_type', '') if isinstance(v, dict) else v}" for k, v in overrides.items())])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=name)

@@ -56,7 +56,7 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Rotate each pair (x[i], x[i + D/2]) of x (T, H, D) by its position's angle; what x has beyond D stays."""
     cos, sin = rotation
     D = cos.shape[-1]
-    if D < x.shape[-1]:
+    if x.shape[-1] > D:
         return torch.cat((rotate(x[..., :D], rotation), x[..., D:]), -1)
     swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
     return torch.addcmul(x * cos, swapped, sin)
