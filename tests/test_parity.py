@@ -30,6 +30,7 @@ def longrope(trained_length: int, partial_rotary_factor: float = 1.0) -> dict[st
     return {"rope_parameters": rope, "original_max_position_embeddings": trained_length}
 
 
+EXPERTS = {"moe_intermediate_size": 48, "num_experts": 6, "num_experts_per_tok": 2}
 CAPS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
 QWEN_WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -69,15 +70,29 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("gemma2", {"head_dim": 24, "num_key_value_heads": 4, **CAPS}),
     ("gemma2", {"head_dim": 16, "sliding_window": 24, "attn_logit_softcapping": None, "final_logit_softcapping": None}),
     ("gemma3_text", {"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 20, "num_hidden_layers": 7}),
-    ("gemma3_text", {"head_dim": 24, "sliding_window": 24, "layer_types": ["full_attention", *2 * ["sliding_attention"]],
-                     "rope_parameters": {"full_attention": LINEAR, "sliding_attention": {"rope_type": "default"}}}),
+    (
+        "gemma3_text",
+        {
+            "head_dim": 24,
+            "sliding_window": 24,
+            "layer_types": ["full_attention", *2 * ["sliding_attention"]],
+            "rope_parameters": {"full_attention": LINEAR, "sliding_attention": {"rope_type": "default"}},
+        },
+    ),
+    ("qwen3_moe", EXPERTS),
+    ("qwen3_moe", {**EXPERTS, "norm_topk_prob": True, "head_dim": 32, "mlp_only_layers": [1], "attention_bias": True}),
+    ("qwen3_moe", {**EXPERTS, "decoder_sparse_step": 2, "use_sliding_window": True, "sliding_window": 24}),
+    ("mixtral", {"num_local_experts": 4}),
+    ("mixtral", {"num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 24, "tie_word_embeddings": True}),
 ]
 PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
 
 
 def name(variant: tuple[str, dict[str, Any]]) -> str:
     family, overrides = variant
-    return " ".join([family, *(f"{k}={v.get('rope_type', '') if isinstance(v, dict) else v}" for k, v in overrides.items())])
+    return " ".join(
+        [family, *(f"{k}={v.get('rope_type', '') if isinstance(v, dict) else v}" for k, v in overrides.items())]
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=name)

@@ -38,6 +38,8 @@ class Decoder(nn.Module):
     It is built on the meta device and assigned the checkpoint's own tensors: nothing is ever initialised or copied.
     """
 
+    recordable = True  # see Recorded
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
