@@ -1,4 +1,4 @@
-"""Gemma (Mesnard et al. 2024, arXiv:2403.08295): Llama with GELU, embeddings scaled to the width, and norms of 1 + w."""
+"""Gemma (Mesnard et al. 2024, arXiv:2403.08295): Llama with GELU, embeddings times √width, and norms of 1 + w."""
 
 from __future__ import annotations
 

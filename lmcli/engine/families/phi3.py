@@ -47,6 +47,10 @@ def _split(weights: dict[str, Tensor], whole: str, parts: dict[str, int]) -> dic
     return named
 
 
+def _turned_pairs(fields: ConfigFields, fraction: float) -> int:
+    return int(fields.need("hidden_size") // fields.need("num_attention_heads") * fraction) // 2
+
+
 def _read_rope(fields: ConfigFields) -> RopeConfig:
     """Plain or LongRoPE, which older configs call su or yarn."""
     table = dict(fields.get("rope_scaling") or fields.get("rope_parameters") or {})
@@ -62,5 +66,7 @@ def _read_rope(fields: ConfigFields) -> RopeConfig:
         return RopeConfig(theta, fraction=fraction)
     if kind != "longrope" or set(table) - _LONGROPE_KEYS or not {"short_factor", "long_factor"} <= set(table):
         raise NotUnderstood(f"rope_type={kind!r} with {sorted(table)}")
+    if {len(table["short_factor"]), len(table["long_factor"])} != {_turned_pairs(fields, fraction)}:
+        raise NotUnderstood(f"rope_type={kind!r} with factors for another head size")
     table.setdefault("factor", fields.get("max_position_embeddings", 4096) / original)
     return RopeConfig(theta, kind, table, fraction)
