@@ -85,6 +85,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mixtral", {"num_local_experts": 4}),
     ("mixtral", {"num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 24, "tie_word_embeddings": True}),
 ]
+pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPT = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。"
 
 
