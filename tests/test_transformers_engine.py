@@ -24,8 +24,8 @@ from lmcli.types import Chunk, Conversation, Done, LoadOptions, SamplingParams
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": {"num_key_value_heads": None},
-    "gemma": {"head_dim": 16},
-    "gemma3_text": {"head_dim": 16, "sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "olmo2": {},
+    "olmo3": {"sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"] * 2,
                     "num_hidden_layers": 4},
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "mamba": {"state_size": 8},
@@ -117,7 +117,7 @@ def test_usage_says_what_the_cache_held(family: str, tmp_path: Path) -> None:
     _, longer = answer(ours, STORY + " And then?", 2)
     assert longer.usage.prompt_tokens == ours.count(STORY + " And then?")
     assert longer.usage.completion_tokens in (1, 2)
-    if family not in (*RECURRENT, "gemma3_text"):  # Neither a state nor a window that slid on can be cut.
+    if family not in (*RECURRENT, "olmo3"):  # Neither a state nor a window that slid on can be cut.
         assert longer.usage.cached_tokens == ours.count(STORY)
     _, other = answer(ours, "Rain", 2)
     assert other.usage.cached_tokens == 0

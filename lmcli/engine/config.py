@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 # Keys that say nothing about what the decoder computes at inference.
@@ -41,18 +41,24 @@ class NotUnderstood(Exception):
 class RopeConfig:
     """Rotary position embedding (Su et al. 2021, arXiv:2104.09864) and how it is stretched to longer contexts.
 
-    `kind` is default, linear, llama3 or yarn; `scaling` its parameters as the config names them.
+    `kind` is default, linear, llama3, yarn or longrope, `scaling` its parameters as the config names them, and
+    `fraction` how much of each head is rotated.
     """
 
     theta: float
-    kind: str
-    scaling: dict[str, Any]
+    kind: str = "default"
+    scaling: dict[str, Any] = field(default_factory=dict, hash=False)
+    fraction: float = 1.0
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Dimensions of a decoder; `sliding_windows` holds one entry a layer, None where attention is full."""
+    """Dimensions of a decoder.
 
+    `sliding_windows` and `ropes` hold one entry a layer: None where attention is full, and where nothing is rotated.
+    """
+
+    model_type: str
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -62,13 +68,15 @@ class DecoderConfig:
     head_dim: int
     context_length: int
     norm_eps: float
-    rope: RopeConfig
     tie_embeddings: bool
     sliding_windows: tuple[int | None, ...]
+    ropes: tuple[RopeConfig | None, ...]
     attention_bias: bool = False  # of q, k and v
     output_bias: bool = False  # of the attention's output
     mlp_bias: bool = False
     qk_norm: bool = False
+    activation: str = "silu"  # or gelu_pytorch_tanh
+    attention_scale: float | None = None  # of queries times keys; None is 1/√head_dim
 
 
 class ConfigFields:
@@ -104,14 +112,25 @@ class ConfigFields:
                 raise NotUnderstood(f"{name}={value!r}")
 
 
-def read_dimensions(fields: ConfigFields) -> dict[str, Any]:
-    """The fields of DecoderConfig that every family of ours spells alike."""
-    fields.expect("hidden_act", "silu", "swish")
+def read_dimensions(
+    fields: ConfigFields,
+    rope: RopeConfig | None = None,
+    tied: bool = False,
+    norm_eps: float = 1e-6,
+    activations: Sequence[str] = ("silu", "swish"),
+) -> dict[str, Any]:
+    """The fields of DecoderConfig that every family of ours spells alike.
+
+    What a family has of its own: `rope`, where it is spelled in another way; whether embeddings are `tied` and the
+    norms' epsilon where the config does not say; and which `activations` it understands.
+    """
+    fields.expect("hidden_act", *activations)
     fields.expect("rope_interleaved", False)
     heads = fields.need("num_attention_heads")
     hidden = fields.need("hidden_size")
     num_layers = fields.need("num_hidden_layers")
     return {
+        "model_type": fields.get("model_type"),
         "vocab_size": fields.need("vocab_size"),
         "hidden_size": hidden,
         "intermediate_size": fields.need("intermediate_size"),
@@ -120,10 +139,10 @@ def read_dimensions(fields: ConfigFields) -> dict[str, Any]:
         "num_kv_heads": fields.get("num_key_value_heads", heads),
         "head_dim": fields.get("head_dim", hidden // heads),
         "context_length": fields.get("max_position_embeddings", 2048),
-        "norm_eps": fields.get("rms_norm_eps", 1e-6),
-        "rope": _read_rope(fields),
-        "tie_embeddings": fields.get("tie_word_embeddings", False),
+        "norm_eps": fields.get("rms_norm_eps", norm_eps),
+        "tie_embeddings": fields.get("tie_word_embeddings", tied),
         "sliding_windows": (None,) * num_layers,
+        "ropes": (rope or read_rope(fields),) * num_layers,
     }
 
 
@@ -131,27 +150,40 @@ def read_layer_windows(fields: ConfigFields, num_layers: int) -> tuple[int | Non
     """Qwen's sliding windows: on the layers `layer_types` names, else from `max_window_layers` on."""
     window = fields.get("sliding_window", 4096) if fields.get("use_sliding_window", False) else None
     first = fields.get("max_window_layers", 28)
-    by_depth = ["sliding_attention" if i >= first else "full_attention" for i in range(num_layers)]
-    kinds = fields.get("layer_types", by_depth)
-    if set(kinds) - {"sliding_attention", "full_attention"} or len(kinds) != num_layers:
+    sliding = read_sliding_layers(fields, [i >= first for i in range(num_layers)])
+    return tuple(window if slides else None for slides in sliding)
+
+
+def read_sliding_layers(fields: ConfigFields, by_default: Sequence[bool]) -> list[bool]:
+    """Which layers `layer_types` gives a sliding window; those of `by_default` where it is absent."""
+    kinds = fields.get("layer_types", ["sliding_attention" if slides else "full_attention" for slides in by_default])
+    if set(kinds) - {"sliding_attention", "full_attention"} or len(kinds) != len(by_default):
         raise NotUnderstood(f"layer_types={kinds!r}")
-    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return [kind == "sliding_attention" for kind in kinds]
 
 
-def _read_rope(fields: ConfigFields) -> RopeConfig:
-    # transformers 5 writes rope_parameters; earlier ones rope_theta beside an optional rope_scaling.
-    theta = fields.get("rope_theta", 10000.0)
+def read_rope(fields: ConfigFields, theta: float = 10000.0) -> RopeConfig:
+    """Rope as `rope_parameters` says (transformers 5), or `rope_theta` and `rope_scaling` (earlier ones)."""
+    theta = fields.get("rope_theta", theta)
     scaling = dict(fields.get("rope_scaling") or fields.get("rope_parameters") or {})
     fields.get("rope_parameters")
-    theta = scaling.pop("rope_theta", theta)
-    kind = scaling.pop("rope_type", None) or scaling.pop("type", None) or "default"
-    scaling.pop("type", None)
+    if rope_kind(scaling) == "yarn":
+        scaling.setdefault("original_max_position_embeddings", fields.get("max_position_embeddings"))
+    return rope_of(scaling, theta)
+
+
+def rope_kind(parameters: dict[str, Any]) -> str:
+    return str(parameters.get("rope_type") or parameters.get("type") or "default")
+
+
+def rope_of(parameters: dict[str, Any], theta: float) -> RopeConfig:
+    """The rope of one table of `parameters`; `theta` where it has none. Raises NotUnderstood for a key unknown."""
+    kind, theta = rope_kind(parameters), parameters.get("rope_theta", theta)
+    scaling = {name: value for name, value in parameters.items() if name not in ("rope_theta", "rope_type", "type")}
     if kind not in _ROPE_KEYS:
         raise NotUnderstood(f"rope_type={kind!r}")
     if scaling.pop("partial_rotary_factor", 1.0) != 1.0:
         raise NotUnderstood("partial_rotary_factor")
-    if kind == "yarn":
-        scaling.setdefault("original_max_position_embeddings", fields.get("max_position_embeddings"))
     needed, known = _ROPE_KEYS[kind]
     given = {name for name, value in scaling.items() if value is not None}
     if needed - given or given - needed - known:

@@ -12,8 +12,9 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lmcli.engine.families.llama import Decoder
 from lmcli.engine.kv_cache import Slots
 from lmcli.engine.linear import PACKED_ROWS
 
@@ -21,7 +22,7 @@ from lmcli.engine.linear import PACKED_ROWS
 class Recorded:
     """`decoder`, run from graphs once `record` has been called: one for each way of going through it."""
 
-    def __init__(self, decoder: nn.Module) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._graphs: dict[tuple[bool, ...], Any] = {}
         self._recording = False
@@ -32,7 +33,7 @@ class Recorded:
         The graphs hold the weights as they are now, packed ones included.
         """
         # torch no longer supports recording from Python 3.14 on; the decoder itself does the same, slower.
-        self._recording = sys.version_info < (3, 14)
+        self._recording = self._decoder.recordable and sys.version_info < (3, 14)
 
     @property
     def recording(self) -> bool:
@@ -57,7 +58,7 @@ class Recorded:
         return recorded
 
 
-def _record(decoder: nn.Module, inputs: tuple[Any, ...]) -> Any:
+def _record(decoder: Decoder, inputs: tuple[Any, ...]) -> Any:
     with warnings.catch_warnings():
         # That torch.jit will not be developed further; and that choices by shape are fixed, as they are meant to be.
         warnings.simplefilter("ignore")

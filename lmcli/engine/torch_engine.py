@@ -10,7 +10,7 @@ from torch import Tensor
 from lmcli.engine.attention_mask import attention_masks
 from lmcli.engine.config import DecoderConfig, NotUnderstood
 from lmcli.engine.device import Placement, place
-from lmcli.engine.families import read_config
+from lmcli.engine.families import build, read_config
 from lmcli.engine.families.llama import Decoder
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
@@ -55,7 +55,7 @@ def open_engine(
 
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:
     """The module with the checkpoint's weights, mapped where they need no conversion."""
-    decoder = Decoder(config)
+    decoder = build(config)
     weights = convert(read_weights(checkpoint.path), placement.device, placement.dtype)
     weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
     # The norms work on the residual stream, in its precision; they are a thousandth of the weights.
@@ -66,7 +66,8 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
             if one not in weights and other in weights:
                 weights[one] = weights[other]
     # Old files carry the rotary frequencies, which follow from the config.
-    assign(decoder, {name: w for name, w in weights.items() if not name.endswith("rotary_emb.inv_freq")})
+    weights = {name: w for name, w in weights.items() if not name.endswith("rotary_emb.inv_freq")}
+    assign(decoder, decoder.adopt(weights))
     if not placement.packed:
         for projection in decoder.projections():
             projection.fuse()
@@ -83,7 +84,7 @@ class TorchDecoder:
         self.tokens: list[int] = []
         self._decoder = decoder
         self._recorded = Recorded(decoder)
-        self._rope = Rope(config.rope, config.head_dim, placement.device)
+        self._rope = Rope(decoder.ropes, config.head_dim, placement.device)
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
@@ -91,6 +92,10 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
+        if not self._rope.agree(self._cache.length, self._cache.length + len(tokens)) and self.tokens:
+            # What the cache holds is turned otherwise in a text of this length.
+            tokens = [*self.tokens, *tokens]
+            self.rewind(0)
         T, length = len(tokens), self._cache.length
         if T == 1:
             self._pack_ahead()
@@ -110,6 +115,8 @@ class TorchDecoder:
             self._recorded.record()
 
     def rewind(self, length: int) -> int:
+        if not self._rope.agree(length, self._cache.length):
+            length = 0
         self.tokens = self.tokens[:length]
         self._cache.length = length
         return length
@@ -132,7 +139,7 @@ class TorchDecoder:
         cos, sin = self._rope(0, 1 + max(cache.lengths))
         masks = row_masks(cache.lengths, self._decoder.windows, slots.all_k)
         ids = torch.tensor(tokens, device=self.device)
-        logits = self._recorded(ids, (cos[positions], sin[positions]), slots, masks)
+        logits = self._recorded(ids, (cos[:, positions], sin[:, positions]), slots, masks)
         cache.keep()
         return logits
 

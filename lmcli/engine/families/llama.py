@@ -6,8 +6,8 @@ conversation is decoded at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -38,15 +38,18 @@ class Decoder(nn.Module):
     It is built on the meta device and assigned the checkpoint's own tensors: nothing is ever initialised or copied.
     """
 
+    recordable = True  # see Recorded
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
         self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(self.layer(index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self.head = Fused(self.lm_head)
-        self.windows = sorted(set(config.sliding_windows), key=lambda window: window or 0)
+        self.windows = list(dict.fromkeys(config.sliding_windows))
+        self.ropes = list(dict.fromkeys(rope for rope in config.ropes if rope))
 
     def forward(
         self, tokens: Tensor, rotation: Rotation, slots: Slots, masks: Tensor | None = None, causal: bool = False,
@@ -54,18 +57,34 @@ class Decoder(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Logits in fp32, (last, V) of the last `last` of `tokens` (T,), or of all of them where it is 0.
 
-        Their keys and values go into `slots`; `rotation` turns them to their positions. A lone token sees all that
-        `slots` hold; several, if `causal`, those before them; else `masks` (W, T, S) say who sees whom, one mask for
-        each of `windows`. Where `slots` have T rows, each token belongs to a sequence of its own and sees its row's
-        keys as far as `masks` (W, T, 1, 1, S), to be added to the scores, let it.
+        Their keys and values go into `slots`; `rotation` turns them to their positions, one (cos, sin) for each of
+        `ropes`. A lone token sees all that `slots` hold; several, if `causal`, those before them; else `masks`
+        (W, T, S) say who sees whom, one mask for each of `windows`. Where `slots` have T rows, each token belongs to a
+        sequence of its own and sees its row's keys as far as `masks` (W, T, 1, 1, S), to be added to the scores, let
+        it.
         """
+        turned = dict(zip(self.ropes, zip(*(table.unbind(0) for table in rotation), strict=True), strict=True))
+        seen = dict(zip(self.windows, [None] * len(self.windows) if masks is None else masks.unbind(0), strict=True))
+        x = self.embed(tokens)
+        kinds = zip(self.config.ropes, self.config.sliding_windows, strict=True)
+        layers = zip(self.layers, kinds, *(slot.unbind(0) for slot in slots), strict=True)
+        for layer, (rope, window), *slot in layers:
+            x = layer(x, turned.get(rope), slot, seen[window], causal)
+        return self.logits(x[-last:])
+
+    def layer(self, index: int) -> Layer:
+        return Layer(self.config)
+
+    def embed(self, tokens: Tensor) -> Tensor:
         # The residual stream stays in fp32: in bf16 it flips near ties.
-        x = self.embed_tokens(tokens).float()  # (T, hidden)
-        kinds = [None] * len(self.windows) if masks is None else masks.unbind(0)
-        layers = zip(self.layers, self.config.sliding_windows, *(slot.unbind(0) for slot in slots), strict=True)
-        for layer, window, *slot in layers:
-            x = layer(x, rotation, slot, kinds[self.windows.index(window)], causal)
-        return self.head(self.norm(x[-last:])).float()
+        return self.embed_tokens(tokens).float()  # (T, hidden)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(x)).float()
+
+    def adopt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A checkpoint's tensors by the names of our parameters, where its family's differ."""
+        return weights
 
     def projections(self) -> list[Fused]:
         """Every linear layer; first the head, the largest."""
@@ -92,7 +111,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, rotation: Rotation, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation | None, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, slot, mask, causal)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -103,6 +122,7 @@ class Attention(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.H, self.KV, self.D = config.num_heads, config.num_kv_heads, config.head_dim
+        self.scale = config.attention_scale
         hidden, bias = config.hidden_size, config.attention_bias
         self.q_proj = Linear(hidden, self.H * self.D, bias=bias)
         self.k_proj = Linear(hidden, self.KV * self.D, bias=bias)
@@ -113,33 +133,46 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
 
-    def forward(self, x: Tensor, rotation: Rotation, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation | None, slot: Slot, mask: Tensor | None, causal: bool) -> Tensor:
         H, KV, D = self.H, self.KV, self.D
         qkv = self.qkv(x).float().view(-1, H + 2 * KV, D)  # (T, heads, D)
         qk, v = qkv.split((H + KV, KV), 1)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = qk.split((H, KV), 1)
             qk = torch.cat((self.q_norm(q), self.k_norm(k)), 1)
-        q, k = rotate(qk, rotation).split((H, KV), 1)
+        q, k = (qk if rotation is None else rotate(qk, rotation)).split((H, KV), 1)
         new_k, new_v, all_k, all_v = slot
         new_k.copy_(k.transpose(0, 1))  # (KV, T, D)
         new_v.copy_(v.transpose(0, 1))
         q = q.to(all_k.dtype)
         if x.shape[0] == all_k.shape[0]:
             # A token a row: the queries of a group take the place of the tokens, so that no key is read twice.
-            y = F.scaled_dot_product_attention(q.view(-1, KV, H // KV, D), all_k, all_v, attn_mask=mask)
+            y = self.attend(q.view(-1, KV, H // KV, D), all_k, all_v, mask)
             return self.output(y.view(-1, H * D))
-        q = q.transpose(0, 1).unsqueeze(0)  # (1, H, T, D)
-        y = F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=mask, is_causal=causal, enable_gqa=H != KV)
+        y = self.attend(q.transpose(0, 1).unsqueeze(0), all_k, all_v, mask, causal)  # (1, H, T, D)
         return self.output(y.squeeze(0).transpose(0, 1).reshape(-1, H * D))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """What q (1, H, T, D) finds in k and v (1, KV, S, D), of the shape of q."""
+        grouped = bool(q.shape[1] != k.shape[1])  # a tensor while the pass is recorded
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale, enable_gqa=grouped
+        )
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+}
 
 
 class MLP(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv:2002.05202)."""
+    """SwiGLU (Shazeer 2020, arXiv:2002.05202), or GeGLU by its activation."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.activate = _ACTIVATIONS[config.activation]
         self.gate_proj = Linear(hidden, inner, bias=bias)
         self.up_proj = Linear(hidden, inner, bias=bias)
         self.down_proj = Linear(inner, hidden, bias=bias)
@@ -148,7 +181,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, -1)  # (T, inner) each
-        return self.down(F.silu(gate) * up)
+        return self.down(self.activate(gate) * up)
 
 
 class RMSNorm(nn.Module):
