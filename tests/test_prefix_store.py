@@ -122,17 +122,23 @@ def test_only_what_is_not_on_disk_yet_is_written(folder: Path, prompts: Path) ->
 def test_what_a_conversation_keeps_is_what_a_new_process_would_compute(
     folder: Path, prompts: Path, tmp_path: Path
 ) -> None:
-    chat = load(folder, prompts)
-    said = ""
-    for turn in (LONG[:50], LONG[:90], "?", LONG[:60], LONG[:30]):
-        said += turn
-        said += TaskResult.fold(chat.stream(said, GREEDY)).text
-    last = chat.tokenizer.decode(chat.decoder.tokens)
-    answer(folder, tmp_path / "fresh", last)
-    # A file's name tells its tokens and its content. Of the last turns' answers nothing is kept.
-    fresh = {file.name for file in kept(tmp_path / "fresh")}
-    assert len(kept(prompts)) >= 3
-    assert {file.name for file in kept(prompts)} <= fresh
+    chat = load(folder, prompts, dtype="bfloat16")
+    assert chat._prefixes is not None
+    tokens = chat.tokenizer.encode(LONG)
+    for asked, answered in (
+        (60, 100),
+        (110, 150),
+        (160, 161),
+        (220, 220),
+    ):  # The answers reach over the ends of blocks.
+        chat._prefill(tokens[:asked])
+        for token in tokens[asked:answered]:
+            chat.decoder.forward([token])
+        assert not list(chat._prefixes.keep(tokens[:asked]))
+    answer(folder, tmp_path / "fresh", dtype="bfloat16")
+    # A file's name tells its tokens and its content.
+    assert {file.name for file in kept(prompts)} == {file.name for file in kept(tmp_path / "fresh")}
+    assert len(kept(prompts)) == 3
 
 
 def test_a_short_prompt_is_not_kept_and_nothing_is_without_being_asked(folder: Path, prompts: Path) -> None:
