@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +45,21 @@ class Answer:
     @property
     def finished(self) -> bool:
         return self._ended or self._stop.found or self._usage.completion_tokens >= self._limit
+
+    @property
+    def wanted(self) -> int:
+        """The most tokens that may still come."""
+        return self._limit - self._usage.completion_tokens
+
+    def check(self, logits: Tensor, guess: Sequence[int]) -> tuple[list[Event], int]:
+        """Choose the tokens after fp32 `logits` (1 + len(guess), V) of the last token and of guesses that follow it,
+        as far as the guesses are those chosen: what became readable, and how many guesses were right."""
+        events: list[Event] = []
+        for right, row in enumerate(logits):
+            events += self.add(row)
+            if self.finished or right == len(guess) or self.token != guess[right]:
+                break
+        return events, right
 
     def add(self, logits: Tensor) -> list[Event]:
         """Choose the next token after fp32 `logits` (V,): what became readable with it."""

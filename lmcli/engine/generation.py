@@ -13,6 +13,7 @@ from torch import Tensor
 from lmcli.engine.answer import Answer, Request
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
+from lmcli.engine.speculation import MOST, Guesser, Lookup
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
@@ -26,6 +27,7 @@ class Decoder(Protocol):
     context_length: int
     device: torch.device
     tokens: list[int]
+    verifies: bool  # whether a pass over a few tokens is little longer than one over one, and can be taken back
 
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
         """Feed `tokens` after those in the cache: fp32 logits (last, V) of the last ones.
@@ -115,19 +117,32 @@ class GenerationEngine:
     def _stream(self, request: Request) -> Iterator[Event]:
         since = time.perf_counter()
         logits, answer = self._begin(request)
+        guesser = Lookup() if self.decoder.verifies else None
+        guess: list[int] = []
         while not answer.finished:
-            events = answer.add(logits[-1])
+            events, right = answer.check(logits, guess)
             now = time.perf_counter()
             answer.spend(now - since)
             since = now
             yield from events
             if not answer.finished:
-                logits = self.decoder.forward([answer.token])
+                guess = self._guess(guesser, answer, len(guess), right)
+                logits = self.decoder.forward([answer.token, *guess], last=1 + len(guess))
         *held, done = answer.end()
         yield from held
         if self._prefixes is not None:
             yield from self._prefixes.keep(request.tokens)  # The answer is told: nobody waits for this.
         yield done
+
+    def _guess(self, guesser: Guesser | None, answer: Answer, guessed: int, right: int) -> list[int]:
+        """Tokens to follow the answer's last one, after `right` of those `guessed` before were so."""
+        if guesser is None:
+            return []
+        if guessed:
+            guesser.learn(guessed, right)
+            self.decoder.rewind(len(self.decoder.tokens) - guessed + right)
+        room = self.context_length - len(self.decoder.tokens) - 1
+        return guesser.guess([*self.decoder.tokens, answer.token], min(MOST, answer.wanted - 1, room))
 
     def _stream_many(self, requests: Sequence[Request]) -> Iterator[tuple[int, Event]]:
         """Continuous batching (Yu et al. 2022, Orca): the answer that ends gives its row to the next prompt at once."""

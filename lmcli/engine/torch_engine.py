@@ -82,6 +82,8 @@ class TorchDecoder:
         self.device = placement.device
         self.context_length = config.context_length
         self.tokens: list[int] = []
+        # A mixture reads other experts for each token; LongRope turns a longer text otherwise.
+        self.verifies = decoder.recordable and all(rope is None or rope.kind != "longrope" for rope in config.ropes)
         self._decoder = decoder
         self._recorded = Recorded(decoder)
         self._rope = Rope(decoder.ropes, config.head_dim, placement.device)
@@ -97,7 +99,7 @@ class TorchDecoder:
             tokens = [*self.tokens, *tokens]
             self.rewind(0)
         T, length = len(tokens), self._cache.length
-        if T == 1:
+        if length and T <= PACKED_ROWS:
             self._pack_ahead()
         masks, causal = attention_masks(T, length + T, self._decoder.windows, self.device)
         ids, rotation, slots = torch.tensor(tokens, device=self.device), self._rope(length, T), self._cache.reserve(T)

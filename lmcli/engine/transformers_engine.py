@@ -82,6 +82,7 @@ class TransformersDecoder:
         self.device = placement.device
         self.context_length = positions(model.config) or 2048
         self.tokens: list[int] = []
+        self.verifies = False  # Not every cache can be taken back.
         self._model = model
         self._cache: Any = None
         parameters = inspect.signature(model.forward).parameters

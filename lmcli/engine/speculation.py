@@ -1,0 +1,75 @@
+"""Speculation: guess the next tokens from the text itself, let the decoder check them all in one pass.
+
+Decode waits for the weights, so a pass over five tokens takes little longer than one over a single token. What repeats
+the prompt or itself (names, quotations, code, lists) can be guessed: prompt lookup decoding (Saxena 2023; Yang et al.
+2023, arXiv:2304.04487). Each checked token is chosen from the decoder's own logits by the request's own sampler, and a
+guess counts only where it is the token chosen. So the answer is the one that would be given without, drawn ones too:
+for guesses that are certain of themselves this is speculative sampling (Leviathan et al. 2023, arXiv:2211.17192).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+MOST = 7  # guesses in a pass; with the token before them, as many rows as the packed products take
+_NGRAMS = (3, 2)  # tokens that must repeat for the next ones to be guessed: the longest first
+_LONGEST_PAUSE = 16  # tokens
+
+
+class Guesser(Protocol):
+    """Something that guesses tokens; it may guess none."""
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """At most `most` tokens to follow `tokens`, which begin with those of the last call."""
+
+    def learn(self, guessed: int, right: int) -> None:
+        """How many of the last guesses were right."""
+
+
+class Lookup:
+    """Guesses that what followed the last two or three tokens before will follow them again."""
+
+    def __init__(self) -> None:
+        self._seen = 0  # tokens whose n-grams are in the index
+        self._next: dict[tuple[int, ...], int] = {}  # where each n-gram was last followed by a token
+        self._pace = Pace()
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        for end in range(max(self._seen, 1), len(tokens)):
+            for n in _NGRAMS:
+                self._next[tuple(tokens[max(end - n, 0) : end])] = end
+        self._seen = len(tokens)
+        length = min(most, self._pace.length())
+        for n in _NGRAMS:
+            start = self._next.get(tuple(tokens[-n:])) if length else None
+            if start is not None:
+                return list(tokens[start : start + length])
+        return []
+
+    def learn(self, guessed: int, right: int) -> None:
+        self._pace.learn(guessed, right)
+
+
+class Pace:
+    """How many tokens to guess at once: twice as many after all were right, half after all were wrong, and after
+    repeated misses none for a while."""
+
+    def __init__(self) -> None:
+        self._length, self._misses, self._pause = 4, 0, 0
+
+    def length(self) -> int:
+        """0 while guessing rests."""
+        if self._pause:
+            self._pause -= 1
+            return 0
+        return self._length
+
+    def learn(self, guessed: int, right: int) -> None:
+        if right == guessed:
+            self._length, self._misses = min(2 * self._length, MOST), 0
+        elif right:
+            self._length, self._misses = max(right + 1, 2), 0
+        else:
+            self._length, self._misses = max(self._length // 2, 2), self._misses + 1
+            self._pause = min(2**self._misses - 2, _LONGEST_PAUSE)
