@@ -20,7 +20,7 @@ from lmcli.types import Conversation, Done, Event, LoadOptions, Prompt, Sampling
 
 WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
 FAMILIES: list[tuple[str, dict[str, Any]]] = [("llama", {}), ("mistral", {"sliding_window": 24}), ("qwen2", WINDOWS)]
-ROWS = 8
+FIRST_ROWS, ROWS = 8, 10
 # Of 1 to 110 tokens, most beginning like the one before: more than there are rows.
 PROMPTS: list[Prompt] = ["Hello " * n + "how are you?"[:n] for n in range(1, 17)]
 PROMPTS += [Conversation.ask("Who are you?"), "x", Conversation.ask("Who is there?", system="Be brief.")]
@@ -34,9 +34,14 @@ def load(folder: Path, family: str = "llama", **overrides: Any) -> GenerationEng
     return loaded
 
 
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> GenerationEngine:
-    return load(tmp_path_factory.mktemp("tiny-llama"))
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_engine, "_ROWS", ROWS)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> GenerationEngine:
+    return load(tmp_path)
 
 
 def told(result: TaskResult) -> tuple[str, str, int, int]:
@@ -93,13 +98,15 @@ def test_every_prompt_has_its_own_done_at_its_end(ours: GenerationEngine) -> Non
 
 def test_a_prompt_takes_its_row_as_soon_as_one_is_free(ours: GenerationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(ours.decoder, TorchDecoder)
+    ours.tokenizer.stop_ids = frozenset()  # Each answer has the length it may have.
     rows, run = [], ours.decoder.forward_rows
     monkeypatch.setattr(
         ours.decoder, "forward_rows", lambda tokens, cache: rows.append(len(tokens)) or run(tokens, cache)
     )
     lengths = [40 if n == 0 else 6 for n in range(len(PROMPTS))]
     list(ours.stream_many(PROMPTS, [SamplingParams(max_tokens=n) for n in lengths]))
-    assert max(rows) == ROWS
+    assert rows[:5] == [FIRST_ROWS] * 5  # until the first answers are there
+    assert rows[5:10] == [ROWS] * 5
     assert len(rows) == 39  # The long answer's steps: all the others fit beside it.
 
 
@@ -115,11 +122,12 @@ def test_what_all_prompts_begin_with_is_prefilled_once(ours: GenerationEngine) -
 
 
 def test_the_time_of_a_shared_step_is_counted_once(ours: GenerationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours.tokenizer.stop_ids = frozenset()
     clock = iter(range(10_000))
     monkeypatch.setattr("lmcli.engine.generation.time.perf_counter", lambda: next(clock))
     results = [TaskResult.fold(e) for e in sorted_out(ours.stream_many(PROMPTS, [SamplingParams(max_tokens=9)] * 19))]
     assert all(result.usage.ttft_seconds == 1 for result in results)
-    steps = -(-len(PROMPTS) // ROWS) * 8  # in three rounds
+    steps = 3 * 8  # eight prompts, ten, and the last
     assert sum(result.usage.decode_seconds for result in results) == pytest.approx(steps)
 
 

@@ -18,6 +18,7 @@ from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
 
+_FIRST_ROWS = 8  # prompts side by side until the first is answered
 Item = TypeVar("Item")
 
 
@@ -154,7 +155,9 @@ class GenerationEngine:
         waiting = deque(enumerate(requests))
         rows: list[tuple[int, Answer]] = []
         while waiting or rows:
-            if waiting and len(rows) < batch.rows:
+            # Few at first, so that the first answer is there soon.
+            ended = len(requests) - len(waiting) - len(rows)
+            if waiting and len(rows) < (batch.rows if ended else min(batch.rows, _FIRST_ROWS)):
                 yield from self._admit(batch, rows, *waiting.popleft())
             else:
                 yield from _step(batch, rows)
