@@ -1,4 +1,4 @@
-# check: what a commit must pass · test: the default tests · docs: what is generated from the code
+# check: what a commit must pass · test: the default tests · docs: what is generated from code and measurements
 PYTHON ?= python
 
 .PHONY: check test test-all docs
@@ -16,3 +16,4 @@ test-all: test
 
 docs:
 	$(PYTHON) docs/generate.py
+	$(PYTHON) docs/performance.py

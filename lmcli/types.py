@@ -219,6 +219,14 @@ class CausalEngine(Protocol):
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
         """Chunks of the continuation, then Done. Raises InputTooLong before the model runs."""
 
+    def stream_many(self, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> Iterator[tuple[int, Event]]:
+        """The streams of several prompts, one `params` each, worked side by side: events with their prompt's index.
+
+        Prompts begin in order and end as they may, each with its own Done; its `decode_seconds` are its share of the
+        steps it took with others. In float32 the answers are those of `stream`; in half precision a near tie may fall
+        the other way. Raises InputTooLong before the model runs.
+        """
+
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         """The log-likelihood (nats, summed over tokens) of each continuation after `prompt`."""
 

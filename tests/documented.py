@@ -15,6 +15,9 @@ from pathlib import Path
 
 from scripted import Result, ScriptedEngine, Terminal, folder_checkpoint
 
+from lmcli.bench.plan import Plan
+from lmcli.bench.report import Machine, Report, SideReport, Spread
+from lmcli.bench.report import Result as Measured
 from lmcli.checkpoints import catalog, store
 from lmcli.cli import leave, run
 from lmcli.environment import Environment
@@ -109,6 +112,18 @@ class Keyboard(io.BytesIO):
 
 def scripted_engine(checkpoint: Checkpoint, *_arguments: object, **_options: object) -> Engine:
     return ScriptedEngine(["The release went out and two bugs were found."], checkpoint=checkpoint)
+
+
+def scripted_bench(checkpoint: Checkpoint, plan: Plan, *_arguments: object) -> Report:
+    """A report of one number, as the bench would have measured it."""
+    spread = Spread(20.0, 19.0, 21.0)
+    machine = Machine("a CPU", 2, 2, 8 << 30, "Linux", "3.11", "2.13", "cpu", spread, {})
+    side = SideReport("lmcli", "0.1.0", "cpu, float32", 1.0, 64)
+    result = Measured("decode", plan.contexts[0], "tokens/s", "lmcli", (20.0, 19.0, 21.0))
+    return Report(
+        checkpoint.name, checkpoint.model_type, 16, 64, "float32", plan.options, plan.rounds, plan.tokens, machine,
+        (side,), (result,),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import documented
 import pytest
 from documented import Line, blocks, commands, furnish, lines
 
-from lmcli import checkpoints, errors, repl, settings
+from lmcli import bench, checkpoints, errors, repl, settings
 from lmcli.checkpoints import catalog
 from lmcli.commands._checkpoints import Size
 from lmcli.parameters import PARAMETERS
@@ -81,6 +80,7 @@ def test_every_documented_command_runs(
     line: Line, place: Path, pulled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repl, "run", lambda *_, **__: 0)
+    monkeypatch.setattr(bench, "run", documented.scripted_bench)
     variables = furnish(place)
     piped: bytes | None = b"" if re.search(r"< ?\S", line.text) else None
     pipeline = commands(line.text)
@@ -146,7 +146,7 @@ def test_the_documented_settings_are_read(place: Path) -> None:
 def test_every_variable_that_is_read_is_documented() -> None:
     page = (DOCS / "configuration.md").read_text(encoding="utf-8")
     source = "".join(file.read_text(encoding="utf-8") for file in (PROJECT / "lmcli").rglob("*.py"))
-    source = re.sub(r"os\.environ(\.setdefault\(.*\)| \|= \{.*\})", "", source)  # set for the libraries, not read
+    source = re.sub(r"os\.environ(\.setdefault\(.*\)| \|=? \{.*\})", "", source)  # set for the libraries, not read
     read = set(re.findall(r"\b(?:LMCLI|HF|TRANSFORMERS|XDG)_[A-Z_]+\b|\bNO_COLOR\b", source))
     told = set(re.findall(r"`([A-Z][A-Z_]+)`", page))
     of_the_libraries = {"HF_ENDPOINT", "HF_TOKEN", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "TERM", "OMP_NUM_THREADS"}
@@ -226,18 +226,16 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(WRITTEN) <= reached
 
 
-@pytest.fixture
-def generate() -> Any:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+@pytest.mark.parametrize("script", ["generate.py", "performance.py"])
+def test_what_is_generated_is_up_to_date(script: str) -> None:
+    spec = importlib.util.spec_from_file_location(script[:-3], DOCS / script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
-
-
-def test_what_is_generated_is_up_to_date(generate: Any) -> None:
-    stale = [path.name for path, text in generate.generated().items() if path.read_text(encoding="utf-8") != text]
+    generated: dict[Path, str] = module.generated()
+    assert generated
+    stale = [path.name for path, text in generated.items() if path.read_text(encoding="utf-8") != text]
     assert not stale, "run: make docs"
 
 

@@ -130,7 +130,8 @@ def test_the_default_precision_is_near_the_pipelines(build: Callable[..., Any], 
 def test_int8_is_near_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
     encoders.bert(tmp_path, **NAMES)
     checkpoint = tiny.checkpoint(tmp_path, "bert", "classifier")
-    in_int8 = open_engine(checkpoint, understand(checkpoint), "cpu", "float32", print, bits=8).classify(TEXTS)
+    options = LoadOptions("cpu", "float32", bits=8)
+    in_int8 = open_engine(checkpoint, understand(checkpoint), options, print).classify(TEXTS)
     exact = load(tmp_path).classify(TEXTS)
     for ours, theirs in zip(in_int8, exact, strict=True):
         assert ours == pytest.approx(theirs, abs=0.2)
@@ -270,7 +271,7 @@ def test_what_is_not_understood_runs_on_transformers_and_verbose_says_why(
     notice = told[0]
     assert isinstance(notice, Notice)
     assert notice.verbose
-    assert f"runs on transformers: our encoder does not know {reason}" in notice.text
+    assert f"runs on transformers: our engine does not know {reason}" in notice.text
 
 
 def write_vocab(folder: Path) -> None:

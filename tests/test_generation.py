@@ -63,6 +63,9 @@ class Typist:
         self.tokens = self.tokens[:length]
         return length
 
+    def batch(self, rows: int, longest: int) -> None:
+        pass
+
 
 def typing(tokenizer: FastTokenizer, text: str, **options: bool | int) -> GenerationEngine:
     return GenerationEngine(tiny.checkpoint(Path("typist")), tokenizer, Typist(tokenizer, text, **options))  # type: ignore[arg-type]

@@ -16,15 +16,17 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"repl"},
+    {"repl", "bench"},
     {"tasks", "render", "engine"},
     {"text", "checkpoints"},
     {"environment", "settings", "parameters"},
     {"types", "errors", "__init__"},
 ]
-HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil"}
+HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
+         "llama_cpp"}  # fmt: skip
 ONLY_IN = {
-    "torch": ("engine/",), "transformers": ("engine/",), "rich": ("render/drawing.py",),
+    "torch": ("engine/", "bench/sides/"), "transformers": ("engine/", "bench/sides/"),
+    "llama_cpp": ("bench/sides/",), "rich": ("render/drawing.py",),
     "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py",),
     "click": ("cli.py", "commands/"),
 }  # fmt: skip

@@ -179,6 +179,33 @@ def test_a_language_model_is_asked_sentence_by_sentence():
     assert engine.params[0].max_tokens == 3 * 3 + 32
 
 
+def test_sentences_worked_side_by_side_are_shown_in_order_and_each_as_soon_as_it_can_be():
+    sentences = [f"Number {n} " + "goes on and " * (11 * n % 13) + "ends." for n in range(40)]
+    engine = ScriptedEngine([lambda prompt: marked(source_sentence(prompt))])
+    begun, shown = [], ""
+    for event in Translate("de", "en").run(engine, "\n".join(sentences)):
+        if isinstance(event, Chunk):
+            begun.append(len(engine.prompts))
+            shown += event.text
+    assert shown == "\n".join(map(marked, sentences))
+    assert len(begun) == len(sentences)
+    assert begun[0] < 5  # The first is shown while most have not been asked for.
+
+
+def test_a_long_document_is_handed_to_a_language_model_in_stretches(monkeypatch):
+    handed = []
+    asked = ScriptedEngine.stream_many
+    monkeypatch.setattr(
+        ScriptedEngine,
+        "stream_many",
+        lambda self, texts, params: handed.append(len(texts)) or asked(self, texts, params),
+    )
+    sentences = [f"Sentence {n} is here." for n in range(300)]
+    engine = ScriptedEngine([lambda prompt: marked(source_sentence(prompt))])
+    assert translate(" ".join(sentences), engine) == " ".join(map(marked, sentences))
+    assert handed == [256, 44]
+
+
 def test_a_language_model_never_gets_more_than_its_context_holds():
     words = [f"word{n}" for n in range(200)]
     engine = ScriptedEngine([lambda prompt: source_sentence(prompt)], context_length=100)

@@ -14,7 +14,8 @@ import transformers
 from tiny_translators import TEXTS
 
 from lmcli import engine
-from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
+from lmcli.engine.rewriting import RewritingEngine
+from lmcli.engine.seq2seq_engine import EncoderDecoderRewriter
 from lmcli.errors import InputTooLong, UsageError
 from lmcli.types import Chunk, Done, LoadOptions, SamplingParams
 
@@ -37,14 +38,17 @@ def t5_pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return translators.train_pieces(tmp_path_factory.mktemp("t5"), pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
 
 
-def load(folder: Path) -> TransformersSeq2Seq:
-    loaded = engine.load(tiny.checkpoint(folder, tiny.read_model_type(folder), "seq2seq"), LoadOptions("cpu"))
-    assert isinstance(loaded, TransformersSeq2Seq)
+def load(folder: Path) -> RewritingEngine:
+    notices: list[Any] = []
+    checkpoint = tiny.checkpoint(folder, tiny.read_model_type(folder), "seq2seq")
+    loaded = engine.load(checkpoint, LoadOptions("cpu", "float32"), notices.append)
+    assert isinstance(loaded, RewritingEngine)
+    assert isinstance(loaded.rewriter, EncoderDecoderRewriter), notices
     return loaded
 
 
 def rewritten(
-    ours: TransformersSeq2Seq, texts: list[str], source: str | None = "en", target: str | None = "de",
+    ours: RewritingEngine, texts: list[str], source: str | None = "en", target: str | None = "de",
     params: SamplingParams = BRIEF,
 ) -> list[str]:  # fmt: skip
     *chunks, done = ours.rewrite(texts, params, source, target)
@@ -194,7 +198,7 @@ def test_generation_settings_in_an_old_config_are_followed(unigram: Path, tmp_pa
 
 
 def test_many_texts_of_all_lengths_keep_their_order(unigram: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("lmcli.engine.transformers_seq2seq._BATCH_TOKENS", 150)
+    monkeypatch.setattr("lmcli.engine.rewriting._BATCH_TOKENS", 150)
     translators.marian(tmp_path, unigram, "en", "de")
     words = " ".join(TEXTS).split()
     texts = [" ".join(words[i % 3 : i % 3 + 1 + 4 * (i % 4)]) for i in range(140)]
@@ -208,8 +212,8 @@ def test_the_first_lines_of_a_long_document_do_not_wait_for_the_last(unigram: Pa
     translators.marian(tmp_path, unigram, "en", "de")
     ours = load(tmp_path)
     batches = []
-    generate = ours._model.generate
-    ours._model.generate = lambda **inputs: batches.append(len(inputs["input_ids"])) or generate(**inputs)
+    write = ours.rewriter.write
+    ours.rewriter.write = lambda batch, *rest: batches.append(len(batch)) or write(batch, *rest)  # type: ignore[method-assign]
     events = ours.rewrite([TEXTS[0], *["Rain!"] * 400], SamplingParams(max_tokens=2), "en", "de")
     assert isinstance(next(events), Chunk)
     assert sum(batches) <= 128
@@ -230,12 +234,14 @@ def test_usage_counts_the_tokens_without_padding(unigram: Path, tmp_path: Path) 
 
 
 def test_a_translation_cut_at_its_limit_says_length_and_a_whole_one_stop(unigram: Path, tmp_path: Path) -> None:
-    translators.marian(tmp_path, unigram, "en", "de")  # Its forced_eos_token_id would make a cut text look whole.
+    model = translators.marian(
+        tmp_path, unigram, "en", "de"
+    )  # Its forced_eos_token_id would make a cut text look whole.
     ours = load(tmp_path)
-    reasons = {}
+    tokenizer, reasons = open_tokenizer(tmp_path), {}
     for text in TEXTS:
         *_, done = ours.rewrite([text], SamplingParams(max_tokens=4), "en", "de")
-        row = ours._model.generate(**ours._tokenizer(text, return_tensors="pt"), max_new_tokens=60)[0, 1:]
+        row = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=60)[0, 1:]
         assert isinstance(done, Done)
         reasons[text] = done.finish_reason
         assert done.finish_reason == ("stop" if 0 in row[:4].tolist() else "length")
@@ -278,7 +284,7 @@ def test_a_special_token_that_a_text_quotes_does_not_end_it(
 ) -> None:
     build(family, tmp_path, unigram, bpe, t5_pieces)
     ours = load(tmp_path)
-    eos = ours._tokenizer.eos_token_id
+    eos = ours.tokenizer.eos_token_id
     before = ours.count("The cat")
     text = "The cat </s> sat <pad> behind <unk> the dog"
     tokens = inputs_of(ours, text)
@@ -361,15 +367,15 @@ def build(family: str, folder: Path, unigram: Path, bpe: Path, t5_pieces: Path) 
     return translators.marian(folder, unigram, "en", "de")
 
 
-def inputs_of(ours: TransformersSeq2Seq, text: str) -> list[int]:
+def inputs_of(ours: RewritingEngine, text: str) -> list[int]:
     """The tokens that reach the model for `text`."""
     seen: list[list[int]] = []
-    generate = ours._model.generate
+    write = ours.rewriter.write
 
-    def spy(**inputs: Any) -> Any:
-        seen.extend(inputs["input_ids"].tolist())
-        return generate(**inputs)
+    def spy(batch: list[list[int]], *rest: Any) -> Any:
+        seen.extend(batch)
+        return write(batch, *rest)
 
-    ours._model.generate = spy
+    ours.rewriter.write = spy  # type: ignore[method-assign]
     list(ours.rewrite([text], SamplingParams(max_tokens=2)))
     return seen[0]

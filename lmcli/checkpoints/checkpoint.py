@@ -123,6 +123,12 @@ def weight_files(path: Path) -> list[Path]:
     raise CheckpointError(f"{path}: model.safetensors is missing", _again(path))
 
 
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight by its name. Raises CheckpointError as `read` does."""
+    tensors = [item for file in weight_files(path) for item in _header(file)[0].items()]
+    return {name: tuple(tensor["shape"]) for name, tensor in tensors if name != "__metadata__"}
+
+
 def context_length(config: dict[str, Any]) -> int | None:
     """How many tokens the config says a text may have."""
     inner = config.get("text_config")

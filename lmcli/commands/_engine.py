@@ -30,6 +30,10 @@ class EngineChoice:
     def settings(self) -> settings.Settings:
         return settings.load(self.environment.variables, self.flags)
 
+    @property
+    def load_options(self) -> LoadOptions:
+        return replace(self.options, device=self.settings.device, dtype=self.settings.dtype)
+
     def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
         """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO 639-1)."""
         checkpoint = self.checkpoint(task, renderer, languages)
@@ -56,9 +60,7 @@ class EngineChoice:
         return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.options.trust_remote_code)
 
     def load(self, checkpoint: Checkpoint, report: Callable[[Event], None]) -> Engine:
-        chosen = self.settings
-        options = replace(self.options, device=chosen.device, dtype=chosen.dtype)
-        return self.environment.load(checkpoint, options, report)
+        return self.environment.load(checkpoint, self.load_options, report)
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""

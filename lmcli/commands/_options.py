@@ -125,6 +125,23 @@ def _without_empty(ctx: click.Context, param: click.Parameter, texts: tuple[str,
     return tuple(text for text in texts if text)
 
 
+class Lengths(click.ParamType):
+    """Numbers of tokens with commas between them."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            lengths = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            lengths = ()
+        if not lengths or min(lengths) < 1:
+            self.fail(f"it takes whole numbers from 1 with commas between them, not '{value}'", param, ctx)
+        return lengths
+
+
 def files_argument(command: Command) -> Command:
     """FILE…, or standard input; passes `documents`, read before any checkpoint is loaded."""
 

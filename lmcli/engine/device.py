@@ -17,24 +17,29 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a checkpoint runs: the weights' dtype, and whether decode packs them in fp16 (CPU only)."""
+    """Where a checkpoint runs: the weights' dtype, whether decode packs them in fp16 (CPU only), or in 8 `bits`."""
 
     device: torch.device
     dtype: torch.dtype
     packed: bool = False
+    bits: int | None = None
 
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{self.device}, {dtype}" + (", float16 packed decode" if self.packed else "")
+        packed = f", {'int8' if self.bits else 'float16'} packed decode" if self.packed else ""
+        return f"{self.device}, {dtype}{packed}"
 
 
 def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
     """Resolve `auto` for our own decoders and causal checkpoints. Raises UsageError, OutOfMemory."""
     where = pick_device(options.device)
     if options.dtype != "auto":
-        placement = Placement(where, DTYPES[options.dtype])
+        int8 = options.bits == 8 and where.type == "cpu" and can_pack(8)
+        placement = Placement(where, DTYPES[options.dtype], int8, 8 if int8 else None)
     elif where.type == "cpu":
-        placement = Placement(where, _cpu_dtype(checkpoint), can_pack() and not options.low_memory)
+        placement = Placement(
+            where, _cpu_dtype(checkpoint), can_pack(options.bits) and not options.low_memory, options.bits
+        )
     else:
         half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         placement = Placement(where, half)

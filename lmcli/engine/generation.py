@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from lmcli.engine.answer import Answer, Request
 from lmcli.engine.memory import memory_errors
-from lmcli.engine.sampling import Sampler
-from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
-from lmcli.engine.tokenizer import Detokenizer, Tokenizer
+from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
-from lmcli.types import (
-    Checkpoint,
-    Chunk,
-    Conversation,
-    Done,
-    Event,
-    Prompt,
-    SamplingParams,
-    Usage,
-)
+from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
 
 _PREFILL_BLOCK = 512  # tokens; between blocks Ctrl-C is heard
+
+
+Item = TypeVar("Item")
 
 
 class Decoder(Protocol):
@@ -46,6 +40,24 @@ class Decoder(Protocol):
 
     def rewind(self, length: int) -> int:
         """Forget all but the first `length` tokens, or more where the cache cannot be cut there; what is kept."""
+
+    def batch(self, rows: int, longest: int) -> Batch | None:
+        """For up to `rows` sequences of up to `longest` tokens side by side; None where they go one by one."""
+
+
+class Batch(Protocol):
+    """Sequences decoded side by side by one decoder, a row each; at most `rows`, which may be fewer than asked for."""
+
+    rows: int
+
+    def add(self) -> None:
+        """Copy the sequence in the decoder's own cache into a new last row."""
+
+    def forward(self, tokens: Sequence[int]) -> Tensor:
+        """Feed one token to each row: fp32 logits (B, V)."""
+
+    def remove(self, row: int) -> None:
+        """Give up a row; the last row moves into its place."""
 
 
 class GenerationEngine:
@@ -68,10 +80,11 @@ class GenerationEngine:
         return len(self.tokenizer.encode(prompt))
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
-        tokens = self._fitting(prompt, params.think)
-        room = self.context_length - len(tokens)
-        limit = room if params.max_tokens is None else min(params.max_tokens, room)
-        return self._guarded(self._stream(tokens, limit, params, isinstance(prompt, Conversation)))
+        return self._guarded(self._stream(self._request(prompt, params)))
+
+    def stream_many(self, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> Iterator[tuple[int, Event]]:
+        requests = [self._request(prompt, own) for prompt, own in zip(prompts, params, strict=True)]
+        return self._guarded(self._stream_many(requests))
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         tokens = self._fitting(prompt, think=False)  # A label follows the prompt at once.
@@ -79,9 +92,15 @@ class GenerationEngine:
             first, _ = self._prefill(tokens)
             return [self._log_likelihood(first, tokens, continuation) for continuation in continuations]
 
-    def _guarded(self, events: Iterator[Event]) -> Iterator[Event]:
+    def _guarded(self, events: Iterator[Item]) -> Iterator[Item]:
         with memory_errors(self.checkpoint):
             yield from events
+
+    def _request(self, prompt: Prompt, params: SamplingParams) -> Request:
+        tokens = self._fitting(prompt, params.think)
+        room = self.context_length - len(tokens)
+        limit = room if params.max_tokens is None else min(params.max_tokens, room)
+        return Request(tokens, limit, params, isinstance(prompt, Conversation))
 
     def _fitting(self, prompt: Prompt, think: bool) -> list[int]:
         tokens = self.tokenizer.encode(prompt, think) or sorted(self.tokenizer.stop_ids)[:1] or [0]
@@ -92,31 +111,56 @@ class GenerationEngine:
             )
         return tokens
 
-    def _stream(self, tokens: list[int], limit: int, params: SamplingParams, chat: bool) -> Iterator[Event]:
-        """Tokens to events: detokenize, tell reasoning from the answer, stop where asked."""
-        start = time.perf_counter()
-        logits, cached = self._prefill(tokens)
-        detokenizer = Detokenizer(self.tokenizer, tokens)
-        thinking = chat and self.tokenizer.decode(tokens[-8:]).rstrip().endswith(THINK)
-        reasoning = ReasoningFilter(thinking) if chat else None
-        stop = StopStrings(params.stop)
-        sampler = Sampler(params, tokens, self.decoder.device)
-        token, count, ended, first_at = -1, 0, False, start
-        while count < limit and not (ended or stop.found):
-            if count:
-                logits = self.decoder.forward([token])
-            token = sampler(logits[-1])
-            count += 1
-            first_at = time.perf_counter() if count == 1 else first_at
-            ended = token in self.tokenizer.stop_ids
-            if not ended:
-                yield from _readable(detokenizer.add(token), reasoning, stop)
-        if not stop.found:
-            yield from _readable(detokenizer.finish(), reasoning, stop, last=True)
-        usage = Usage(len(tokens), cached, count, first_at - start, time.perf_counter() - first_at)
-        yield Done("stop" if ended or stop.found else "length", usage)
+    def _stream(self, request: Request) -> Iterator[Event]:
+        since = time.perf_counter()
+        logits, answer = self._begin(request)
+        while not answer.finished:
+            events = answer.add(logits[-1])
+            now = time.perf_counter()
+            answer.spend(now - since)
+            since = now
+            yield from events
+            if not answer.finished:
+                logits = self.decoder.forward([answer.token])
+        yield from answer.end()
 
-    def _prefill(self, tokens: list[int]) -> tuple[Tensor, int]:
+    def _stream_many(self, requests: Sequence[Request]) -> Iterator[tuple[int, Event]]:
+        """Continuous batching (Yu et al. 2022, Orca): the answer that ends gives its row to the next prompt at once."""
+        longest = max((len(request.tokens) + request.limit for request in requests), default=0)
+        batch = self.decoder.batch(len(requests), longest)
+        if batch is None:
+            yield from ((i, event) for i, request in enumerate(requests) for event in self._stream(request))
+            return
+        waiting = deque(enumerate(requests))
+        rows: list[tuple[int, Answer]] = []
+        while waiting or rows:
+            if waiting and len(rows) < batch.rows:
+                yield from self._admit(batch, rows, *waiting.popleft())
+            else:
+                yield from _step(batch, rows)
+
+    def _admit(
+        self, batch: Batch, rows: list[tuple[int, Answer]], index: int, request: Request
+    ) -> Iterator[tuple[int, Event]]:
+        """Prefill a prompt alone, choose its answer's first token, and give it a row for the others.
+
+        What the prompt shares with the last one is in the decoder's own cache, into which no answer goes.
+        """
+        start = time.perf_counter()
+        logits, answer = self._begin(request)
+        events = [] if answer.finished else answer.add(logits[-1])
+        if not answer.finished:
+            batch.add()
+            rows.append((index, answer))
+        answer.spend(time.perf_counter() - start)
+        yield from ((index, event) for event in (*events, *(answer.end() if answer.finished else ())))
+
+    def _begin(self, request: Request) -> tuple[Tensor, Answer]:
+        """Logits (1, V) after the prompt, and the answer that they begin."""
+        logits, cached = self._prefill(request.tokens)
+        return logits, Answer(request, self.tokenizer, self.decoder.device, cached)
+
+    def _prefill(self, tokens: Sequence[int]) -> tuple[Tensor, int]:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
         kept = self.decoder.rewind(min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1))
         for first in range(kept, len(tokens), _PREFILL_BLOCK):
@@ -134,18 +178,20 @@ class GenerationEngine:
         return float(logits.log_softmax(-1).gather(1, chosen).sum())
 
 
-def _readable(text: str, reasoning: ReasoningFilter | None, stop: StopStrings, last: bool = False) -> Iterator[Event]:
-    """The events in `text`, as far as nothing later can change them."""
-    events: list[Event] = list(reasoning.add(text)) if reasoning else [Chunk(text)]
-    if reasoning and last:
-        events.extend(reasoning.finish())
-    for event in events:
-        if not isinstance(event, Chunk):
-            yield event
-        elif not stop.found and (shown := stop.add(event.text)):
-            yield Chunk(shown)
-    if last and not stop.found and (held := stop.finish()):
-        yield Chunk(held)
+def _step(batch: Batch, rows: list[tuple[int, Answer]]) -> Iterator[tuple[int, Event]]:
+    """A token more for each row; the answers that end with it give up theirs."""
+    start = time.perf_counter()
+    logits = batch.forward([answer.token for _, answer in rows])
+    events = [answer.add(row) for (_, answer), row in zip(rows, logits, strict=True)]
+    share = (time.perf_counter() - start) / len(rows)
+    for (index, answer), said in zip(rows, events, strict=True):
+        answer.spend(share)
+        yield from ((index, event) for event in (*said, *(answer.end() if answer.finished else ())))
+    for row in reversed(range(len(rows))):  # From the end: the row that moves into a gap is one that goes on.
+        if rows[row][1].finished:
+            batch.remove(row)
+            rows[row] = rows[-1]
+            rows.pop()
 
 
 def _shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:

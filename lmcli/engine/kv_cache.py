@@ -31,6 +31,12 @@ class KVCache:
         self._k = torch.empty(self._shape, dtype=dtype, device=device)
         self._v = torch.empty_like(self._k)
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes a token takes, its keys and values in all layers."""
+        L, _, KV, _, D = self._shape
+        return 2 * L * KV * D * self._k.itemsize
+
     def reserve(self, T: int) -> Slots:
         """Room for T new tokens after `length`; `length` itself is the caller's to move when they are in."""
         start, end = self.length, self.length + T

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmcli.engine.quantization import Int8Product, can_int8, quantize_rows
+
 # From 16 rows on, bf16 arithmetic overtakes the packed product (measured on AVX-512 with bf16).
 PACKED_ROWS = 8
 
@@ -33,17 +35,20 @@ def empty(*shape: int) -> nn.Parameter:
 class Fused(nn.Module):
     """The concatenated outputs (T, ΣN) of several Linear (N, K) on one x (T, K).
 
-    `parts` are not its children: a checkpoint names their weights elsewhere.
+    `parts` are not its children: a checkpoint names their weights elsewhere. `outliers` says that some channels of x
+    are far larger than the others.
     """
 
-    def __init__(self, *parts: Linear) -> None:
+    def __init__(self, *parts: Linear, outliers: bool = False) -> None:
         super().__init__()
+        self.outliers = outliers
         self.parts = parts
-        self.packed: Any = None
+        self.packed: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.packed is not None and x.shape[0] <= PACKED_ROWS:
-            return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+            packed: Tensor = self.packed(x)
+            return packed
         dtype = self.parts[0].weight.dtype
         if dtype is torch.float16 and x.device.type == "cpu" and x.shape[0] > PACKED_ROWS:
             # fp16 arithmetic is ten times slower than bf16's or fp32's on a CPU: convert the weights on the way.
@@ -65,22 +70,33 @@ class Fused(nn.Module):
         whole.bias = _stacked(biases) if biases else None
         self.parts = (whole,)
 
-    def pack(self, weight: Tensor) -> None:
-        """Keep `weight`, all parts' in fp32 (ΣN, K), in fp16 in fbgemm's layout.
-
-        Decode reads every weight once per token, and this op reads at 24-34 GB/s where F.linear with one row reaches
-        12-16.
-        """
-        low, high = torch.aminmax(weight)
-        if max(-low, high) > torch.finfo(torch.float16).max:
-            return  # This layer stays as it is: fp16 could not hold it.
+    def pack(self, weight: Tensor, bits: int | None) -> None:
+        """Keep a copy of `weight`, all parts' in fp32 (ΣN, K), for few rows: in fp16, or int8 where `bits` is 8."""
         biases = self._biases()
         bias = torch.cat(biases).float() if biases else None
-        self.packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+        if bits == 8:
+            self.packed = Int8Product(*quantize_rows(weight), bias, self.outliers)
+        elif weight.abs().max() <= torch.finfo(torch.float16).max:  # Else it stays as it is: fp16 could not hold it.
+            self.packed = HalfProduct(weight, bias)
 
     def _biases(self) -> list[nn.Parameter]:
         """The parts' biases: all have one or none has."""
         return [part.bias for part in self.parts if part.bias is not None]
+
+
+class HalfProduct(nn.Module):
+    """x (T, K) times the transpose of a weight (N, K) kept in fp16 in fbgemm's layout: fp32 (T, N).
+
+    Decode reads every weight once per token, and this op reads at 24-34 GB/s where F.linear with one row reaches 12-16.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.packed: Any = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+        return y
 
 
 @cache
@@ -102,6 +118,6 @@ def _stacked(parameters: list[nn.Parameter]) -> nn.Parameter:
     return nn.Parameter(whole, requires_grad=False)
 
 
-def can_pack() -> bool:
-    """Whether this build of torch has the packed fp16 product (x86 with fbgemm)."""
-    return "fbgemm" in torch.backends.quantized.supported_engines
+def can_pack(bits: int | None = None) -> bool:
+    """Whether this build of torch has the packed product: fp16 (x86 with fbgemm) or int8."""
+    return can_int8() if bits == 8 else "fbgemm" in torch.backends.quantized.supported_engines

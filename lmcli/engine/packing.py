@@ -1,4 +1,4 @@
-"""Packing: fp16 copies of a decoder's linear layers, made behind its first tokens and not before them."""
+"""Packing: fp16 or int8 copies of a decoder's linear layers, made behind its first tokens and not before them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _PER_TOKEN = 8
 class Packer:
     """Packs `projections` (the head first, by far the largest) a few at a time, or all at once in another thread."""
 
-    def __init__(self, projections: Sequence[Fused]) -> None:
+    def __init__(self, projections: Sequence[Fused], bits: int | None = None) -> None:
         self._waiting = deque(projections)
+        self._bits = bits
         self._lock = threading.Lock()
         self._tokens = 0
         # One buffer for all: freed and allocated anew, the fp32 weights would leave holes between the packed ones,
@@ -50,7 +51,7 @@ class Packer:
             if not self._waiting:
                 return
             projection = self._waiting[0]
-            projection.pack(self._in_fp32(projection))
+            projection.pack(self._in_fp32(projection), self._bits)
             self._waiting.popleft()
             if not self._waiting:
                 self._scratch = torch.empty(0)

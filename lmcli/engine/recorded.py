@@ -16,14 +16,15 @@ from torch import Tensor
 
 from lmcli.engine.families.llama import Decoder
 from lmcli.engine.kv_cache import Slots
+from lmcli.engine.linear import PACKED_ROWS
 
 
 class Recorded:
-    """`decoder`, run from graphs once `record` has been called: one for a lone token, one for a few with masks."""
+    """`decoder`, run from graphs once `record` has been called: one for each way of going through it."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._graphs: dict[bool, Any] = {}
+        self._graphs: dict[tuple[Any, ...], Any] = {}
         self._recording = False
 
     def record(self) -> None:
@@ -46,12 +47,15 @@ class Recorded:
         if not self._recording:
             logits: Tensor = self._decoder(*inputs)
             return logits
-        with_masks = masks is not None
-        if with_masks not in self._graphs:
-            self._graphs[with_masks] = _record(self._decoder, inputs)
+        # A lone token, several of one sequence and a token a row go ways of their own; so do masks of another kind and
+        # more tokens than are packed.
+        T, rows = len(tokens), slots.all_k.shape[1]
+        way = (None if masks is None else masks.dtype, T == 1, rows == T, T <= PACKED_ROWS)
+        if way not in self._graphs:
+            self._graphs[way] = _record(self._decoder, inputs)
         # What the graph optimizer gains on a graph of this size is less than the half second it takes.
         with torch.jit.optimized_execution(False):
-            recorded: Tensor = self._graphs[with_masks](*inputs)
+            recorded: Tensor = self._graphs[way](*inputs)
         return recorded
 
 

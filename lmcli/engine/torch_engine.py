@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from lmcli.engine.attention_mask import attention_masks
-from lmcli.engine.config import DecoderConfig
-from lmcli.engine.device import Placement
-from lmcli.engine.families import build
+from lmcli.engine.config import DecoderConfig, NotUnderstood
+from lmcli.engine.device import Placement, place
+from lmcli.engine.families import build, read_config
 from lmcli.engine.families.llama import Decoder
+from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
 from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
 from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
+from lmcli.engine.row_cache import RowCache, row_masks
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.engine.weights import assign, convert, read_weights
-from lmcli.types import Checkpoint, LoadOptions
+from lmcli.types import Checkpoint, Event, LoadOptions
+
+
+def understand(checkpoint: Checkpoint) -> DecoderConfig:
+    """The dimensions of a checkpoint. Raises NotUnderstood where any of it is not ours to compute."""
+    if not (checkpoint.path / "tokenizer.json").is_file():
+        raise NotUnderstood("a tokenizer without tokenizer.json")
+    return read_config(read_json(checkpoint.path / "config.json"))
+
+
+_ROWS = PACKED_ROWS  # sequences decoded side by side
+_ROWS_BYTES = 2**29  # the most their caches may take together
 
 
 def open_engine(
-    checkpoint: Checkpoint, config: DecoderConfig, placement: Placement, options: LoadOptions
+    checkpoint: Checkpoint, config: DecoderConfig, options: LoadOptions, report: Callable[[Event], None]
 ) -> GenerationEngine:
-    """The engine for a checkpoint whose config we understand. Raises CheckpointError for weights that do not fit."""
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
+    placement = place(checkpoint, options, report)
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context)
 
@@ -66,7 +80,7 @@ class TorchDecoder:
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
-        self._packer = Packer(decoder.projections() if placement.packed else ())
+        self._packer = Packer(decoder.projections() if placement.packed else (), placement.bits)
 
     @torch.inference_mode()
     def forward(self, tokens: Sequence[int], last: int = 1) -> Tensor:
@@ -99,9 +113,51 @@ class TorchDecoder:
         self._cache.length = length
         return length
 
+    @torch.inference_mode()
+    def batch(self, rows: int, longest: int) -> TorchBatch | None:
+        if not self._rope.agree(0, longest):
+            return None  # A row that outgrows its rope would have to be turned anew.
+        fitting = min(rows, _ROWS, _ROWS_BYTES // (self._cache.token_bytes * (1 + longest)))
+        return TorchBatch(self, RowCache(fitting, longest, self._cache.reserve(0))) if fitting > 1 else None
+
+    @torch.inference_mode()
+    def copy_to(self, cache: RowCache) -> None:
+        """What the decoder's cache holds, in a new row of `cache`."""
+        cache.add(self._cache.reserve(0))
+
+    @torch.inference_mode()
+    def forward_rows(self, tokens: Sequence[int], cache: RowCache) -> Tensor:
+        """Feed `tokens`, one to each row of `cache`: fp32 logits (B, V)."""
+        self._pack_ahead()
+        slots, positions = cache.reserve(), torch.tensor(cache.lengths, device=self.device)
+        cos, sin = self._rope(0, 1 + max(cache.lengths))
+        masks = row_masks(cache.lengths, self._decoder.windows, slots.all_k)
+        ids = torch.tensor(tokens, device=self.device)
+        logits = self._recorded(ids, (cos[:, positions], sin[:, positions]), slots, masks)
+        cache.keep()
+        return logits
+
     def _pack_ahead(self) -> None:
         """Before each token that is decoded: its share of what makes the next ones faster."""
         if not self._packer.done:
             self._packer.token()
         elif not self._recorded.recording:
             self._recorded.record()
+
+
+class TorchBatch:
+    """generation.Batch beside a TorchDecoder: its weights and graphs, a cache of its own."""
+
+    def __init__(self, decoder: TorchDecoder, cache: RowCache) -> None:
+        self.rows = cache.rows
+        self._decoder, self._cache = decoder, cache
+
+    def add(self) -> None:
+        self._decoder.copy_to(self._cache)
+
+    def forward(self, tokens: Sequence[int]) -> Tensor:
+        return self._decoder.forward_rows(tokens, self._cache)
+
+    @torch.inference_mode()
+    def remove(self, row: int) -> None:
+        self._cache.remove(row)

@@ -14,7 +14,6 @@ import torch
 import transformers
 from torch import Tensor
 
-from lmcli.checkpoints import safety
 from lmcli.engine.batches import positions
 from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, place
@@ -22,8 +21,9 @@ from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
-from lmcli.engine.transformers_seq2seq import TransformersSeq2Seq
-from lmcli.errors import CheckpointError, LmcliError
+from lmcli.engine.transformers_seq2seq import open_seq2seq
+from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
+from lmcli.errors import CheckpointError
 from lmcli.types import Checkpoint, Engine, Event, LoadOptions
 
 _CLASSES = {
@@ -41,10 +41,11 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     transformers.logging.disable_progress_bar()
     faithful = replace(options, dtype=_faithful_dtype(checkpoint, options.device, options.dtype))
     placement = place(checkpoint, faithful, report)
-    tokenizer, model = _load(checkpoint, placement.dtype, options.trust_remote_code)
+    tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
+    model = _load(checkpoint, placement.dtype, options.trust_remote_code)
     model = model.to(placement.device).eval()
     if checkpoint.kind == "seq2seq":
-        return TransformersSeq2Seq(checkpoint, model, tokenizer)
+        return open_seq2seq(checkpoint, model, tokenizer)
     if checkpoint.kind == "classifier":
         return TransformersClassifier(checkpoint, model, tokenizer)
     decoder = TransformersDecoder(model, placement)
@@ -108,6 +109,9 @@ class TransformersDecoder:
         self.tokens = self.tokens[:length]
         return len(self.tokens)
 
+    def batch(self, rows: int, longest: int) -> None:
+        """Not every architecture can be batched: recurrent states and caches of other shapes go one by one."""
+
     def _pass(self, tokens: Sequence[int], cache: Any, last: int) -> tuple[Tensor, Any]:
         """Logits (last, V) of `tokens` behind those in `cache`, and the cache with them."""
         options: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
@@ -137,23 +141,20 @@ class TransformersDecoder:
         return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-    """Its tokenizer and model, as transformers finds their classes."""
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+    """Its model, as transformers finds its class."""
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # transformers advises developers; the user can do nothing about it.
-            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
             model, found = _CLASSES[checkpoint.kind].from_pretrained(
                 checkpoint.path, dtype=dtype, use_safetensors=True, output_loading_info=True,
                 ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
     except Exception as error:  # Whatever goes wrong in there is about this checkpoint.
-        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
-            raise
-        raise _refused(checkpoint, error) from error
+        refuse(checkpoint, error)
     _check_weights(checkpoint, model, found)
-    return tokenizer, model
+    return model
 
 
 def _check_weights(checkpoint: Checkpoint, model: Any, found: dict[str, Any]) -> None:
@@ -181,14 +182,3 @@ def _faithful_dtype(checkpoint: Checkpoint, device: str, dtype: str) -> str:
         device == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
     )
     return ("bfloat16" if checkpoint.dtype == "bfloat16" else "float32") if on_cpu else dtype
-
-
-def _refused(checkpoint: Checkpoint, error: Exception) -> LmcliError:
-    if "trust_remote_code" in str(error):
-        return safety.refuse_remote_code(checkpoint.path, checkpoint.name)
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    if isinstance(error, ImportError):
-        return CheckpointError(f"{checkpoint.name} needs a library that is not installed: {reason}", "install it")
-    return CheckpointError(
-        f"transformers cannot load {checkpoint.name}: {reason}", "pull it again, or choose another: lmcli list --all"
-    )

@@ -26,13 +26,13 @@ class TranslationCodes:
     before it), NLLB-200 (FLORES codes), M2M100 (ISO codes), mBART-50 (locales) and T5 (a sentence before the text).
     """
 
-    def __init__(self, name: str, config: Any, tokenizer: Any) -> None:
+    def __init__(self, name: str, config: dict[str, Any], tokenizer: Any) -> None:
         self._name, self._config, self._tokenizer = name, config, tokenizer
         self._marks = {token for token in tokenizer.get_vocab() if _MARK.fullmatch(token)}
-        self._tasks: dict[str, dict[str, Any]] = getattr(config, "task_specific_params", None) or {}
+        self._tasks: dict[str, dict[str, Any]] = config.get("task_specific_params") or {}
         self._scheme = self._find_scheme()
         self._source, self._target = (
-            _named(getattr(tokenizer, f"{end}_lang", None)) if config.model_type == "marian" else None
+            _named(getattr(tokenizer, f"{end}_lang", None)) if config["model_type"] == "marian" else None
             for end in ("source", "target")
         )
         self.languages = self._find_languages()
@@ -73,9 +73,9 @@ class TranslationCodes:
             return "marks"
         if isinstance(getattr(type(self._tokenizer), "src_lang", None), property):
             return next((scheme for scheme in _CODED if self._token_id(language("en"), scheme) is not None), "none")
-        if self._config.model_type in ("t5", "mt5", "umt5"):
+        if self._config["model_type"] in ("t5", "mt5", "umt5"):
             return "prefix"
-        return "pair" if self._config.model_type in ("marian", "fsmt", "encoder-decoder") else "none"
+        return "pair" if self._config["model_type"] in ("marian", "fsmt", "encoder-decoder") else "none"
 
     def _find_languages(self) -> tuple[str, ...]:
         if self._scheme in _CODED:
@@ -124,7 +124,7 @@ class TranslationCodes:
     def _first_token(self) -> str:
         """The option that names the language: the first mBART (25 languages) starts with it, the others begin with it
         behind their start token."""
-        start = getattr(self._config, "decoder_start_token_id", None)
+        start = self._config.get("decoder_start_token_id")
         languages = {self._token_id(each) for each in LANGUAGES} - {None}
         return "decoder_start_token_id" if start in languages else "forced_bos_token_id"
 

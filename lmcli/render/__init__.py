@@ -47,6 +47,9 @@ class Renderer(Protocol):
     def fields(self, values: Mapping[str, Any]) -> None:
         """Write one thing's facts to stdout, a line each."""
 
+    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        """Write one record, which people read as a table of `rows`."""
+
     def close(self, error: BaseException | None) -> None:
         """Clear the terminal of what moves and write what had to wait for the end.
 

@@ -47,6 +47,9 @@ class JsonRenderer(TerminalRenderer):
     def fields(self, values: Mapping[str, Any]) -> None:
         self._add(dict(values))
 
+    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        self._add(dict(values))
+
     def close(self, error: BaseException | None) -> None:
         super().close(error)
         if isinstance(error, LmcliError):

@@ -77,6 +77,9 @@ class PlainRenderer:
         for name, value in values.items():
             self.write(f"{name}\t{cell(value)}\n")
 
+    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        self.table(rows, columns)
+
     def close(self, error: BaseException | None) -> None:
         pass
 

@@ -26,7 +26,6 @@ from lmcli.types import (
     Prompt,
     SamplingParams,
     Seq2SeqEngine,
-    TaskResult,
     Usage,
 )  # fmt: skip
 
@@ -154,9 +153,8 @@ class _CausalWriter:
         form = replace(self._form, words=max(longest // 3, 10), bullets=False)
         reason: FinishReason = "stop"
         spent = Usage()
-        for text in texts:
-            params = replace(self._params, max_tokens=longest)
-            result = TaskResult.fold(self._engine.stream(self._prompt(text, form), params))
+        params = replace(self._params, max_tokens=longest)
+        for result in tasks.results(self._engine, [self._prompt(text, form) for text in texts], [params] * len(texts)):
             spent += result.usage
             reason = result.finish_reason if reason == "stop" else reason
             yield Chunk(result.text)

@@ -22,10 +22,10 @@ from lmcli.types import (
     Prompt,
     SamplingParams,
     Seq2SeqEngine,
-    TaskResult,
 )  # fmt: skip
 
 _BATCH = 64  # sentences at once; an encoder-decoder sorts and pads them itself
+_STRETCH = 256  # sentences a language model is handed; more would take long to make prompts of before the first
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "«": "»", "„": "“"}
 
 
@@ -58,13 +58,13 @@ class Translate:
         params = replace(self.params, think=False)  # thoughts would use up a sentence's few tokens
         work = _worker(engine, source, self.target, params)
         laid_out = segments(text, work.room, work.size)
-        total, done, end = sum(segment.translatable for segment in laid_out), 0, Done("stop")
+        todo = [segment.text for segment in laid_out if segment.translatable]
+        translated, done, end = work.translate(todo), 0, Done("stop")
         for batch in _batches(laid_out, work.batch):
-            todo = [segment.text for segment in batch if segment.translatable]
-            answers, last = yield from work.translate(todo)
-            yield Chunk(joined(batch, answers, language(source).spaced, language(self.target).spaced))
-            end, done = _together(end, last), done + len(todo)
-            yield Progress(done, total, "sentences")
+            part = (yield from _next(translated)) if todo else _Part([], end)
+            yield Chunk(joined(batch, part.answers, language(source).spaced, language(self.target).spaced))
+            end, done = _together(end, part.end), done + len(part.answers)
+            yield Progress(done, len(todo), "sentences")
         yield end
 
 
@@ -92,8 +92,25 @@ def _batches(segments: Sequence[Segment], size: int) -> Iterator[list[Segment]]:
         yield batch
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The translations of the next sentences, each of one line and never empty, and the Done of them all."""
+
+    answers: Sequence[str]
+    end: Done
+
+
+def _next(translated: Iterator[Event | _Part]) -> Generator[Event, None, _Part]:
+    """The next part; the events before it are passed on."""
+    for event in translated:
+        if isinstance(event, _Part):
+            return event
+        yield event
+    raise AssertionError("fewer translations than sentences")
+
+
 class _Worker(Protocol):
-    """Translates sentences up to `room` tokens, `batch` at a time."""
+    """Translates sentences up to `room` tokens and hands them over `batch` at a time."""
 
     room: int
     batch: int
@@ -101,8 +118,8 @@ class _Worker(Protocol):
     def size(self, text: str) -> int:
         """Tokens of `text`."""
 
-    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
-        """One translation for each sentence, of one line and never empty, and the Done of them all."""
+    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
+        """All the sentences of a text, a part for each `batch` of them; before it what there is to say of it."""
 
 
 def _worker(engine: Engine, source: str, target: str, params: SamplingParams) -> _Worker:
@@ -124,10 +141,14 @@ class _Seq2SeqWorker:
         self._engine, self._target, self._params = engine, target, params
         self.room, self.size = engine.context_length, engine.count
 
-    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
+    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
+        for first in range(0, len(sentences), self.batch):
+            yield (yield from self._part(sentences[first : first + self.batch]))
+
+    def _part(self, sentences: Sequence[str]) -> Generator[Event, None, _Part]:
         answers: list[str] = []
         end = Done("stop")
-        for event in self._engine.rewrite(sentences, self._params, self._source, self._target) if sentences else ():
+        for event in self._engine.rewrite(sentences, self._params, self._source, self._target):
             if isinstance(event, Chunk):
                 answers.append((yield from _checked(sentences[len(answers)], event.text)))
             elif isinstance(event, Done):
@@ -136,11 +157,11 @@ class _Seq2SeqWorker:
                     yield Notice("a translation ended at its longest and may lack its end")
             else:
                 yield event
-        return answers, end
+        return _Part(answers, end)
 
 
 class _CausalWorker:
-    """Translation by prompt, one sentence at a time."""
+    """Translation by prompt, a sentence each, several side by side."""
 
     batch = 1
 
@@ -159,18 +180,20 @@ class _CausalWorker:
     def size(self, text: str) -> int:
         return self._engine.count(self._prompt(text)) - self._instruction
 
-    def translate(self, sentences: Sequence[str]) -> Generator[Event, None, tuple[list[str], Done]]:
-        answers: list[str] = []
-        end = Done("stop")
-        for sentence in sentences:
-            longest = 3 * self.size(sentence) + 32
-            params = replace(self._params, max_tokens=min(self._params.max_tokens or longest, longest))
-            result = TaskResult.fold(self._engine.stream(self._prompt(sentence), params))
-            if result.finish_reason == "length":
-                yield Notice(f"the translation ended at its longest and may lack its end: {_short(sentence)}")
-            answers.append((yield from _checked(sentence, result.text)))
-            end = _together(end, Done(result.finish_reason, result.usage))
-        return answers, end
+    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
+        for first in range(0, len(sentences), _STRETCH):
+            stretch = sentences[first : first + _STRETCH]
+            prompts, params = map(self._prompt, stretch), map(self._limited, stretch)
+            results = tasks.results(self._engine, list(prompts), list(params))
+            for sentence, result in zip(stretch, results, strict=True):
+                if result.finish_reason == "length":
+                    yield Notice(f"the translation ended at its longest and may lack its end: {_short(sentence)}")
+                answer = yield from _checked(sentence, result.text)
+                yield _Part([answer], Done(result.finish_reason, result.usage))
+
+    def _limited(self, sentence: str) -> SamplingParams:
+        longest = 3 * self.size(sentence) + 32
+        return replace(self._params, max_tokens=min(self._params.max_tokens or longest, longest))
 
     def _prompt(self, sentence: str) -> Prompt:
         return prompts.translation(sentence, self._source, self._target, self._engine.checkpoint.instruct)

@@ -15,12 +15,12 @@ from lmcli.errors import CheckpointError
 from lmcli.types import Event, Progress
 
 _DTYPES = {"bfloat16": ("BF16", 2), "float16": ("F16", 2), "float32": ("F32", 4)}
-_TOP = {
+TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
-_LAYER = {
+LAYER = {
     "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
@@ -65,10 +65,10 @@ def write(gguf: GGUF, path: Path, dtype: str, report: Callable[[Event], None]) -
 def rename(gguf: GGUF, name: str) -> str:
     """The tensor's name in transformers."""
     block = _BLOCK.fullmatch(name)
-    if block and block[2] in _LAYER:
-        return f"model.layers.{block[1]}.{_LAYER[block[2]]}.{block[3]}"
-    if name in _TOP:
-        return _TOP[name]
+    if block and block[2] in LAYER:
+        return f"model.layers.{block[1]}.{LAYER[block[2]]}.{block[3]}"
+    if name in TOP:
+        return TOP[name]
     raise CheckpointError(
         f"{gguf.path}: no place is known for the tensor '{name}' of {gguf.architecture}",
         "use the checkpoint's safetensors: lmcli pull ORG/NAME",

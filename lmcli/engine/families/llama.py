@@ -59,7 +59,8 @@ class Decoder(nn.Module):
 
         Their keys and values go into `slots`; `rotation` turns them to their positions, one (cos, sin) for each of
         `ropes`. A lone token sees all that `slots` hold; several, if `causal`, those before them; else `masks`
-        (W, T, S) say who sees whom, one mask for each of `windows`.
+        (W, T, S) say who sees whom, one mask for each of `windows`. Where `slots` have T rows, each token belongs to a
+        sequence of its own and sees its row's keys as far as `masks` (W, T, 1, 1, S), added to the scores, let it.
         """
         turned = dict(zip(self.ropes, zip(*(table.unbind(0) for table in rotation), strict=True), strict=True))
         seen = dict(zip(self.windows, [None] * len(self.windows) if masks is None else masks.unbind(0), strict=True))
@@ -126,7 +127,7 @@ class Attention(nn.Module):
         self.k_proj = Linear(hidden, self.KV * self.D, bias=bias)
         self.v_proj = Linear(hidden, self.KV * self.D, bias=bias)
         self.o_proj = Linear(self.H * self.D, hidden, bias=config.output_bias)
-        self.qkv, self.output = Fused(self.q_proj, self.k_proj, self.v_proj), Fused(self.o_proj)
+        self.qkv, self.output = Fused(self.q_proj, self.k_proj, self.v_proj, outliers=True), Fused(self.o_proj)
         self.projections = (self.qkv, self.output)
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
@@ -143,15 +144,15 @@ class Attention(nn.Module):
         new_k.copy_(k.transpose(0, 1))  # (KV, T, D)
         new_v.copy_(v.transpose(0, 1))
         q = q.to(all_k.dtype)
-        if mask is None and not causal:
-            # A lone token: the queries of a group take the place of the tokens, so that no key is read twice.
-            y = self.attend(q.view(1, KV, H // KV, D), all_k, all_v)
-            return self.output(y.view(1, H * D))
+        if x.shape[0] == all_k.shape[0]:
+            # A token a row: the queries of a group take the place of the tokens, so that no key is read twice.
+            y = self.attend(q.view(-1, KV, H // KV, D), all_k, all_v, mask)
+            return self.output(y.view(-1, H * D))
         y = self.attend(q.transpose(0, 1).unsqueeze(0), all_k, all_v, mask, causal)  # (1, H, T, D)
         return self.output(y.squeeze(0).transpose(0, 1).reshape(-1, H * D))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """What q (1, H, T, D) finds in k and v (1, KV, S, D), of the shape of q."""
+        """What q (B, H, T, D) finds in k and v (B, KV, S, D), of the shape of q."""
         grouped = bool(q.shape[1] != k.shape[1])  # a tensor while the pass is recorded
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale, enable_gqa=grouped
@@ -174,7 +175,7 @@ class MLP(nn.Module):
         self.gate_proj = Linear(hidden, inner, bias=bias)
         self.up_proj = Linear(hidden, inner, bias=bias)
         self.down_proj = Linear(inner, hidden, bias=bias)
-        self.gate_up, self.down = Fused(self.gate_proj, self.up_proj), Fused(self.down_proj)
+        self.gate_up, self.down = Fused(self.gate_proj, self.up_proj), Fused(self.down_proj, outliers=True)
         self.projections = (self.gate_up, self.down)
 
     def forward(self, x: Tensor) -> Tensor:

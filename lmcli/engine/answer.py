@@ -1,0 +1,78 @@
+"""An answer as it grows: logits in, the next token and readable events out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lmcli.engine.sampling import Sampler
+from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
+from lmcli.engine.tokenizer import Detokenizer, Tokenizer
+from lmcli.types import Chunk, Done, Event, SamplingParams, Usage
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt's tokens, the most tokens its answer may have, and whether it is a chat's, that may reason first."""
+
+    tokens: Sequence[int]
+    limit: int
+    params: SamplingParams
+    chat: bool
+
+
+class Answer:
+    """The answer to one request: detokenizes, tells reasoning from the answer, stops where asked.
+
+    `token` is the one chosen last; once `finished` no more logits are wanted.
+    """
+
+    def __init__(self, request: Request, tokenizer: Tokenizer, device: torch.device, cached_tokens: int) -> None:
+        """`cached_tokens` of the prompt were in the cache before."""
+        prompt, chat = request.tokens, request.chat
+        self.token = -1
+        self._limit, self._stop_ids, self._ended = request.limit, tokenizer.stop_ids, False
+        self._usage = Usage(len(prompt), cached_tokens)
+        self._detokenizer = Detokenizer(tokenizer, prompt)
+        thinking = chat and tokenizer.decode(prompt[-8:]).rstrip().endswith(THINK)
+        self._reasoning = ReasoningFilter(thinking) if chat else None
+        self._stop = StopStrings(request.params.stop)
+        self._sampler = Sampler(request.params, prompt, device)
+
+    @property
+    def finished(self) -> bool:
+        return self._ended or self._stop.found or self._usage.completion_tokens >= self._limit
+
+    def add(self, logits: Tensor) -> list[Event]:
+        """Choose the next token after fp32 `logits` (V,): what became readable with it."""
+        self.token = self._sampler(logits)
+        self._ended = self.token in self._stop_ids
+        self._usage += Usage(completion_tokens=1)
+        return [] if self._ended else list(self._readable(self._detokenizer.add(self.token)))
+
+    def spend(self, seconds: float) -> None:
+        """Count the time that the last token took: the first one's is from the request on."""
+        first = self._usage.completion_tokens <= 1
+        self._usage += Usage(ttft_seconds=seconds) if first else Usage(decode_seconds=seconds)
+
+    def end(self) -> list[Event]:
+        """What was held back, and Done."""
+        held = [] if self._stop.found else list(self._readable(self._detokenizer.finish(), last=True))
+        return [*held, Done("stop" if self._ended or self._stop.found else "length", self._usage)]
+
+    def _readable(self, text: str, last: bool = False) -> Iterator[Event]:
+        """The events in `text`, as far as nothing later can change them."""
+        reasoning, stop = self._reasoning, self._stop
+        events: list[Event] = list(reasoning.add(text)) if reasoning else [Chunk(text)]
+        if reasoning and last:
+            events.extend(reasoning.finish())
+        for event in events:
+            if not isinstance(event, Chunk):
+                yield event
+            elif not stop.found and (shown := stop.add(event.text)):
+                yield Chunk(shown)
+        if last and not stop.found and (held := stop.finish()):
+            yield Chunk(held)
