@@ -24,6 +24,7 @@ _SCALARS: dict[str, tuple[tuple[str, ...], Any]] = {
     "dtype": (("LMCLI_DTYPE",), "auto"),
     "offline": (("LMCLI_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), False),
     "cache_dir": (("LMCLI_CACHE",), None),
+    "prompt_cache_mb": (("LMCLI_PROMPT_CACHE_MB",), 2000),
 }
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 _TASKS = ("chat", "generate", "summarize", "translate", "sentiment")
@@ -41,8 +42,8 @@ class Settings:
     """What a run was told.
 
     `model` is the checkpoint for every task, `models` one for a task by its name. `cache_dir` holds lmcli's own
-    imported checkpoints, `hub_dir` is the hub's shared cache, `state_dir` keeps the chat's history. `sources` says
-    for each setting where its value comes from.
+    imported checkpoints and, at most `prompt_cache_mb` of them, kept prompts; `hub_dir` is the hub's shared cache,
+    `state_dir` keeps the chat's history. `sources` says for each setting where its value comes from.
     """
 
     cache_dir: Path
@@ -54,7 +55,12 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     offline: bool = False
+    prompt_cache_mb: int = 2000
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def prompt_dir(self) -> Path:
+        return self.cache_dir / "prompts"
 
     def model_for(self, task: str) -> str | None:
         """The checkpoint the user chose for `task`, or None. A flag or variable beats the file's table."""
@@ -85,6 +91,7 @@ def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -
     sources |= {name: next((v for v in names if variables.get(v)), "default") for name, names in _PLACES.items()}
     _check(values, sources)
     values["offline"] = _boolean(values["offline"], sources["offline"])
+    values["prompt_cache_mb"] = _megabytes(values["prompt_cache_mb"], sources["prompt_cache_mb"])
     cache_dir = values.pop("cache_dir") or platformdirs.user_cache_path("lmcli", appauthor=False)
     return Settings(
         cache_dir=Path(cache_dir).expanduser(),
@@ -150,3 +157,12 @@ def _boolean(value: Any, source: str) -> bool:
     if str(value).lower() in _TRUE | _FALSE:
         return str(value).lower() in _TRUE
     raise UsageError(f"{source}: '{value}' is neither true nor false", f"set {source} to 1 or 0")
+
+
+def _megabytes(value: Any, source: str) -> int:
+    # A bool is an int in Python, and 1.5 no whole number of anything in a variable.
+    if not isinstance(value, bool) and str(value).isascii() and str(value).isdigit():
+        return int(value)
+    raise UsageError(
+        f"{source}: prompt_cache_mb '{value}' is no number of megabytes", "it may be 2000, say, or 0 to keep none"
+    )

@@ -42,6 +42,8 @@ class LoadOptions:
     `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, float32, bfloat16 or float16. `bits` 8 or 4 keeps the
     weights of the linear layers in so many bits each, None as the checkpoint has them. `context` is the most tokens the
     KV cache may hold, None as many as the checkpoint was made for. `low_memory` makes no faster copies of the weights.
+    With `cache_prompt` the keys and values of a prompt's tokens are kept in `prompt_dir`, of all prompts at most
+    `prompt_dir_bytes`, and a prompt that begins like one of them is prefilled from there on.
     """
 
     device: str = "auto"
@@ -50,6 +52,9 @@ class LoadOptions:
     context: int | None = None
     low_memory: bool = False
     trust_remote_code: bool = False
+    cache_prompt: bool = False
+    prompt_dir: Path | None = None
+    prompt_dir_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lmcli.commands._engine import EngineChoice
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointNotFound
 from lmcli.render import Output, pick
-from lmcli.types import Checkpoint
+from lmcli.types import Checkpoint, LoadOptions
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_trusting_a_checkpoints_code_fetches_it_once_more(here: dict[str, str], 
     chosen, renderer, _ = choice(here)
     chosen.checkpoint("chat", renderer)
     assert pulled == []
-    trusting = EngineChoice(chosen.environment, {}, trust_remote_code=True)
+    trusting = EngineChoice(chosen.environment, {}, LoadOptions(trust_remote_code=True))
     trusting.checkpoint("chat", renderer)
     assert pulled == ["smollm2"]
 
@@ -254,15 +254,15 @@ def test_trusting_a_checkpoints_code_fetches_it_once_more(here: dict[str, str], 
 def test_open_loads_what_was_chosen(here: dict[str, str], tmp_path: Path) -> None:
     loaded: list[Any] = []
 
-    def load(checkpoint: Checkpoint, *settings: str, **options: Any) -> ScriptedEngine:
-        loaded.append((checkpoint.name, settings, options["trust_remote_code"]))
+    def load(checkpoint: Checkpoint, options: LoadOptions, report: Any) -> ScriptedEngine:
+        loaded.append((checkpoint.name, options.device, options.dtype, options.trust_remote_code))
         return ScriptedEngine()
 
     environment = Environment(io.BytesIO(), io.StringIO(), io.StringIO(), here, load)  # type: ignore[arg-type]
     folder = folder_checkpoint(tmp_path / "mine")
-    chosen = EngineChoice(environment, {"model": str(folder), "device": "cpu"}, trust_remote_code=True)
+    chosen = EngineChoice(environment, {"model": str(folder), "device": "cpu"}, LoadOptions(trust_remote_code=True))
     assert isinstance(chosen.open("chat", pick(environment, Output())), ScriptedEngine)
-    assert loaded == [("mine", ("cpu", "auto"), True)]
+    assert loaded == [("mine", "cpu", "auto", True)]
 
 
 def test_a_chat_model_that_stands_in_names_the_checkpoint_made_for_the_task(tmp_path: Path) -> None:

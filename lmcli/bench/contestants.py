@@ -106,6 +106,6 @@ def flags(options: Mapping[str, Any]) -> list[str]:
     """The options an engine is loaded with, as they are given on the command line."""
     found: list[str] = []
     for name, value in options.items():
-        if value is not None and value is not False:
+        if value:
             found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return found

@@ -24,7 +24,7 @@ class EngineChoice:
 
     environment: Environment
     flags: Mapping[str, Any]
-    options: LoadOptions = field(default_factory=LoadOptions)  # device and dtype are the settings'
+    options: LoadOptions = field(default_factory=LoadOptions)  # the others are the settings'
 
     @cached_property
     def settings(self) -> settings.Settings:
@@ -32,7 +32,11 @@ class EngineChoice:
 
     @property
     def load_options(self) -> LoadOptions:
-        return replace(self.options, device=self.settings.device, dtype=self.settings.dtype)
+        chosen = self.settings
+        return replace(
+            self.options, device=chosen.device, dtype=chosen.dtype,
+            prompt_dir=chosen.prompt_dir, prompt_dir_bytes=chosen.prompt_cache_mb * 10**6,
+        )  # fmt: skip
 
     def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
         """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO 639-1)."""

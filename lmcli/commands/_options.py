@@ -52,6 +52,7 @@ def engine_options(command: Command) -> Command:
         click.option("--bits", type=click.Choice(["8", "4"]), help="Keep the weights in so many bits each."),
         click.option("--context", metavar="N", type=click.IntRange(1), help="Most tokens of prompt and answer."),
         click.option("--low-memory", is_flag=True, help="Make no faster copies of the weights."),
+        click.option("--cache-prompt", is_flag=True, help="Keep a long prompt's work on disk for the next command."),
         click.option("--offline", is_flag=True, help="Use what is on this machine; make no request."),
         click.option("--trust-remote-code", is_flag=True, help="Run the code a checkpoint brings with it."),
     ]  # fmt: skip
@@ -66,7 +67,7 @@ def engine_options(command: Command) -> Command:
         bits = values.pop("bits")
         options = LoadOptions(
             bits=int(bits) if bits else None,
-            **{name: values.pop(name) for name in ("context", "low_memory", "trust_remote_code")},
+            **{name: values.pop(name) for name in ("context", "low_memory", "trust_remote_code", "cache_prompt")},
         )
         return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, options), **values)
 

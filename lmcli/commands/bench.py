@@ -45,7 +45,7 @@ def command(refs: tuple[str, ...], engine: EngineChoice, renderer: Renderer, **p
     for ref in refs or (None,):
         chosen = replace(engine, flags={**engine.flags, "model": ref}) if ref else engine
         checkpoint, settings = chosen.checkpoint("generate", renderer), chosen.settings
-        options = asdict(chosen.load_options)
+        options = asdict(replace(chosen.options, device=settings.device, dtype=settings.dtype))
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         report = bench.run(checkpoint, Plan(settings.cache_dir, options=options, **plan), renderer.report)
         if refs[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from lmcli.types import Chunk, Done, Event, SamplingParams, Usage
 class Request:
     """A prompt's tokens, the most tokens its answer may have, and whether it is a chat's, that may reason first."""
 
-    tokens: Sequence[int]
+    tokens: list[int]
     limit: int
     params: SamplingParams
     chat: bool

@@ -78,11 +78,6 @@ class DecoderConfig:
     activation: str = "silu"  # or gelu_pytorch_tanh
     attention_scale: float | None = None  # of queries times keys; None is 1/√head_dim
 
-    @property
-    def rope(self) -> RopeConfig:
-        """The first, which in most families is that of all layers."""
-        return next(rope for rope in self.ropes if rope)
-
 
 class ConfigFields:
     """config.json as a family reads it; what it leaves unread is what we do not understand."""

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from lmcli.engine.answer import Answer, Request
 from lmcli.engine.memory import memory_errors
+from lmcli.engine.prefix_store import BLOCK, PrefixStore
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
-
-_PREFILL_BLOCK = 512  # tokens; between blocks Ctrl-C is heard
-
 
 Item = TypeVar("Item")
 
@@ -65,13 +63,16 @@ class GenerationEngine:
     ended is prefilled from there only."""
 
     def __init__(
-        self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder, context: int | None = None
-    ) -> None:
-        """`context` is the most tokens to hold, None what the decoder was made for."""
+        self, checkpoint: Checkpoint, tokenizer: Tokenizer, decoder: Decoder, context: int | None = None,
+        prefixes: PrefixStore | None = None,
+    ) -> None:  # fmt: skip
+        """`context` is the most tokens to hold, None what the decoder was made for. `prefixes` keeps prompts for other
+        processes."""
         self.checkpoint = checkpoint
         self.context_length = min(context or decoder.context_length, decoder.context_length)
         self.tokenizer = tokenizer
         self.decoder = decoder
+        self._prefixes = prefixes
 
     def prepare(self) -> None:
         self.decoder.prepare()
@@ -122,7 +123,11 @@ class GenerationEngine:
             yield from events
             if not answer.finished:
                 logits = self.decoder.forward([answer.token])
-        yield from answer.end()
+        *held, done = answer.end()
+        yield from held
+        if self._prefixes is not None:
+            yield from self._prefixes.keep(request.tokens)  # The answer is told: nobody waits for this.
+        yield done
 
     def _stream_many(self, requests: Sequence[Request]) -> Iterator[tuple[int, Event]]:
         """Continuous batching (Yu et al. 2022, Orca): the answer that ends gives its row to the next prompt at once."""
@@ -162,9 +167,12 @@ class GenerationEngine:
 
     def _prefill(self, tokens: Sequence[int]) -> tuple[Tensor, int]:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
-        kept = self.decoder.rewind(min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1))
-        for first in range(kept, len(tokens), _PREFILL_BLOCK):
-            logits = self.decoder.forward(tokens[first : first + _PREFILL_BLOCK])
+        kept = min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1)
+        if self._prefixes is not None:
+            kept = self._prefixes.resume(tokens, kept)
+        kept = self.decoder.rewind(kept)
+        for first in range(kept, len(tokens), BLOCK):  # Between blocks Ctrl-C is heard.
+            logits = self.decoder.forward(tokens[first : first + BLOCK])
         return logits, kept
 
     def _log_likelihood(self, first: Tensor, prompt: list[int], continuation: str) -> float:

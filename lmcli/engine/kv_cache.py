@@ -46,6 +46,20 @@ class KVCache:
             self._k[:, :, :, start:end], self._v[:, :, :, start:end], self._k[:, :, :, :end], self._v[:, :, :, :end]
         )
 
+    def held(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the tokens from `start` to `end`, views (L, 1, KV, end - start, D)."""
+        return self._k[:, :, :, start:end], self._v[:, :, :, start:end]
+
+    def extend(self, k: Tensor, v: Tensor) -> None:
+        """Hold what `held` gave behind what is held. Raises ValueError for another shape."""
+        T = k.shape[3] if k.dim() == 5 else 0
+        if not k.shape == v.shape == (*self._shape[:3], T, self._shape[4]):
+            raise ValueError(f"keys of shape {tuple(k.shape)} for a cache of {self._shape}")
+        slots = self.reserve(T)
+        slots.new_k.copy_(k)
+        slots.new_v.copy_(v)
+        self.length += T
+
     def _grow(self, needed: int) -> None:
         capacity = max(_BLOCK, self._k.shape[3])
         while capacity < needed:

@@ -17,6 +17,8 @@ from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.kv_cache import KVCache
 from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
+from lmcli.engine.prefix_folder import PrefixFolder
+from lmcli.engine.prefix_store import Identity, PrefixStore
 from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.row_cache import RowCache, row_masks
@@ -41,8 +43,14 @@ def open_engine(
 ) -> GenerationEngine:
     """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
     placement = place(checkpoint, options, report)
+    identity = Identity.of(
+        checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
+    )
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
-    return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context)
+    prefixes = None
+    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
+        prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
+    return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context, prefixes)
 
 
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:
@@ -115,8 +123,6 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def batch(self, rows: int, longest: int) -> TorchBatch | None:
-        if not self._rope.agree(0, longest):
-            return None  # A row that outgrows its rope would have to be turned anew.
         fitting = min(rows, _ROWS, _ROWS_BYTES // (self._cache.token_bytes * (1 + longest)))
         return TorchBatch(self, RowCache(fitting, longest, self._cache.reserve(0))) if fitting > 1 else None
 
@@ -136,6 +142,16 @@ class TorchDecoder:
         logits = self._recorded(ids, (cos[:, positions], sin[:, positions]), slots, masks)
         cache.keep()
         return logits
+
+    def held(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """See prefix_store.Keeping."""
+        return self._cache.held(start, end)
+
+    @torch.inference_mode()
+    def extend(self, tokens: Sequence[int], keys: Tensor, values: Tensor) -> None:
+        """See prefix_store.Keeping."""
+        self._cache.extend(keys, values)
+        self.tokens += tokens
 
     def _pack_ahead(self) -> None:
         """Before each token that is decoded: its share of what makes the next ones faster."""

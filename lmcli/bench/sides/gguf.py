@@ -17,7 +17,7 @@ from torch import Tensor
 from lmcli.checkpoints.checkpoint import read_config
 from lmcli.checkpoints.gguf.weights import LAYER, TOP
 from lmcli.engine import families
-from lmcli.engine.config import DecoderConfig, NotUnderstood
+from lmcli.engine.config import DecoderConfig, NotUnderstood, RopeConfig
 from lmcli.engine.rope import inverse_frequencies
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
@@ -54,7 +54,7 @@ def _write(path: Path, file: Path, kind: str) -> None:
             weight = permute(weight, config.num_heads if match[1] == "q" else config.num_kv_heads)
         # llama.cpp adds and multiplies vectors in fp32.
         _add(writer, rename(name), weight, kind if weight.dim() > 1 else "f32")
-    if config.rope.kind == "llama3":
+    if _rope(config).kind == "llama3":
         _add(writer, "rope_freqs.weight", _slowing(config), "f32")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -71,7 +71,7 @@ def _understood(path: Path) -> tuple[DecoderConfig, str]:
         raise _refused(str(reason)) from reason
     if architecture is None or any(config.sliding_windows):
         raise _refused(f"{fields.get('model_type')} with sliding windows" if architecture else fields["model_type"])
-    if config.rope.kind == "yarn" and set(config.rope.scaling) - {"factor", "original_max_position_embeddings"}:
+    if _rope(config).kind == "yarn" and set(_rope(config).scaling) - {"factor", "original_max_position_embeddings"}:
         raise _refused("yarn with parameters of its own")
     return config, architecture
 
@@ -89,12 +89,19 @@ def _write_config(writer: gguf.GGUFWriter, config: DecoderConfig) -> None:
     writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_freq_base(config.rope.theta)
-    if config.rope.kind in ("linear", "yarn"):
-        writer.add_rope_scaling_type(gguf.RopeScalingType(config.rope.kind))
-        writer.add_rope_scaling_factor(config.rope.scaling["factor"])
-    if config.rope.kind == "yarn":
-        writer.add_rope_scaling_orig_ctx_len(config.rope.scaling["original_max_position_embeddings"])
+    writer.add_rope_freq_base(_rope(config).theta)
+    if _rope(config).kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(_rope(config).kind))
+        writer.add_rope_scaling_factor(_rope(config).scaling["factor"])
+    if _rope(config).kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(_rope(config).scaling["original_max_position_embeddings"])
+
+
+def _rope(config: DecoderConfig) -> RopeConfig:
+    """That of every layer, as it is in these architectures."""
+    rope = config.ropes[0]
+    assert rope is not None
+    return rope
 
 
 def rename(name: str) -> str:
@@ -126,9 +133,9 @@ def _add(writer: gguf.GGUFWriter, name: str, weight: Tensor, kind: str) -> None:
 
 def _slowing(config: DecoderConfig) -> Tensor:
     """The factors (D/2,) by which Llama 3 slows each frequency."""
-    slowed, _ = inverse_frequencies(config.rope, config.head_dim)
+    slowed, _ = inverse_frequencies(_rope(config), config.head_dim)
     exponents = torch.arange(0, config.head_dim, 2).float() / config.head_dim
-    return 1.0 / config.rope.theta**exponents / slowed
+    return 1.0 / _rope(config).theta ** exponents / slowed
 
 
 def _quantized(plain: Path, kind: str) -> Path:

@@ -14,8 +14,9 @@ import lmcli
 from lmcli import engine
 from lmcli.bench.sides import Facts
 from lmcli.engine.device import DTYPES, Placement, place
-from lmcli.engine.generation import _PREFILL_BLOCK, GenerationEngine
+from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.linear import prefill_dtype
+from lmcli.engine.prefix_store import BLOCK
 from lmcli.types import Checkpoint, LoadOptions, SamplingParams
 
 
@@ -44,15 +45,15 @@ class Ours:
             bytes_per_cached=4.0 if placement.device.type == "cpu" else placement.dtype.itemsize,
             prefill_dtype=_name(_prefill(placement)),
             context_length=loaded.context_length,
-            batches=hasattr(loaded, "stream_many"),
+            batches=True,
         )
 
     def reset(self) -> None:
         self._engine.decoder.rewind(0)
 
     def feed(self, tokens: Sequence[int]) -> int:
-        for first in range(0, len(tokens), _PREFILL_BLOCK):
-            logits = self._engine.decoder.forward(tokens[first : first + _PREFILL_BLOCK])
+        for first in range(0, len(tokens), BLOCK):
+            logits = self._engine.decoder.forward(tokens[first : first + BLOCK])
         self._logits = logits[-1]
         return int(self._logits.argmax())
 
@@ -68,9 +69,9 @@ class Ours:
         return long - short
 
     def _seconds(self, texts: Sequence[str], max_tokens: int) -> float:
-        stream_many: Any = self._engine.stream_many  # type: ignore[attr-defined]
+        params = [SamplingParams(max_tokens=max_tokens)] * len(texts)
         start = time.perf_counter()
-        for _ in stream_many(texts, SamplingParams(max_tokens=max_tokens)):
+        for _ in self._engine.stream_many(texts, params):
             pass
         return time.perf_counter() - start
 

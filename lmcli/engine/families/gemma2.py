@@ -76,15 +76,16 @@ class CappedAttention(llama.Attention):
         self.cap = cap
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        groups = q.unflatten(1, (self.KV, -1))  # (B, KV, H / KV, T, D), where KV heads share keys
-        scores = groups @ k.unsqueeze(2).transpose(-1, -2) * (self.scale or self.D**-0.5)
-        scores = capped(scores.float(), self.cap).flatten(1, 2)  # (B, H, T, S)
+        groups = q.unflatten(1, (self.KV, -1))  # (1, KV, H / KV, T, D); a lone token's heads stand in T's place
+        scores = groups @ k.unsqueeze(2).transpose(-1, -2) * (self.scale or self.D**-0.5)  # (1, KV, H / KV, T, S)
+        scores = capped(scores.float(), self.cap)
         if causal:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
-        shares = scores.softmax(-1).to(v.dtype).unflatten(1, (self.KV, -1))
-        return (shares @ v.unsqueeze(2)).flatten(1, 2)
+        if mask is not None and mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        elif mask is not None:  # (B, 1, 1, S) of sequences side by side
+            scores = scores + mask.unsqueeze(2)
+        return (scores.softmax(-1).to(v.dtype) @ v.unsqueeze(2)).flatten(1, 2)
 
 
 def capped(x: Tensor, cap: float | None) -> Tensor:

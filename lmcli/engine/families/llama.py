@@ -60,7 +60,8 @@ class Decoder(nn.Module):
         Their keys and values go into `slots`; `rotation` turns them to their positions, one (cos, sin) for each of
         `ropes`. A lone token sees all that `slots` hold; several, if `causal`, those before them; else `masks`
         (W, T, S) say who sees whom, one mask for each of `windows`. Where `slots` have T rows, each token belongs to a
-        sequence of its own and sees its row's keys as far as `masks` (W, T, 1, 1, S), added to the scores, let it.
+        sequence of its own and sees its row's keys as far as `masks` (W, T, 1, 1, S), to be added to the scores, let
+        it.
         """
         turned = dict(zip(self.ropes, zip(*(table.unbind(0) for table in rotation), strict=True), strict=True))
         seen = dict(zip(self.windows, [None] * len(self.windows) if masks is None else masks.unbind(0), strict=True))
@@ -152,7 +153,7 @@ class Attention(nn.Module):
         return self.output(y.squeeze(0).transpose(0, 1).reshape(-1, H * D))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """What q (B, H, T, D) finds in k and v (B, KV, S, D), of the shape of q."""
+        """What q (1, H, T, D) finds in k and v (1, KV, S, D), of the shape of q."""
         grouped = bool(q.shape[1] != k.shape[1])  # a tensor while the pass is recorded
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale, enable_gqa=grouped
