@@ -48,7 +48,7 @@ def open_engine(
     )
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     prefixes = None
-    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
+    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes and decoder.keys_last:
         prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
     return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context, prefixes)
 
@@ -121,8 +121,15 @@ class TorchDecoder:
         self._cache.length = length
         return length
 
+    @property
+    def keys_last(self) -> bool:
+        """Whether the keys of a token do not depend on how much follows it, as they do with LongRoPE."""
+        return self._rope.agree(0, self.context_length)
+
     @torch.inference_mode()
     def batch(self, rows: int, longest: int) -> TorchBatch | None:
+        if not self._rope.agree(0, longest):
+            return None  # A row that outgrows its rope would have to be turned anew.
         fitting = min(rows, _ROWS, _ROWS_BYTES // (self._cache.token_bytes * (1 + longest)))
         return TorchBatch(self, RowCache(fitting, longest, self._cache.reserve(0))) if fitting > 1 else None
 
