@@ -40,7 +40,7 @@ class Typist:
     """A decoder that types `text` byte by byte, whatever it is asked, then ends its turn."""
 
     def __init__(self, tokenizer: FastTokenizer, text: str, context_length: int = 512, end: bool = True) -> None:
-        self.context_length, self.device = context_length, torch.device("cpu")
+        self.context_length, self.device, self.verifies = context_length, torch.device("cpu"), False
         self.tokens: list[int] = []
         self.fed: list[int] = []
         ids = tokenizer.encode_continuation(text)

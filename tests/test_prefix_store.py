@@ -89,6 +89,15 @@ def test_a_kept_prompt_gives_the_same_tokens_and_is_not_prefilled_again(
     assert found == wanted
 
 
+def test_no_prompt_is_kept_whose_keys_depend_on_how_long_it_became(tmp_path: Path, prompts: Path) -> None:
+    factors = {"short_factor": [1.0] * 8, "long_factor": [9.0] * 8}
+    rope = {"rope_parameters": {"rope_type": "longrope", **factors}, "original_max_position_embeddings": 140}
+    tiny.save(tmp_path, tiny.config("phi3", **rope))
+    wanted, _, _ = answer(tmp_path, None, LONG[:100])
+    answer(tmp_path, prompts, LONG)
+    assert answer(tmp_path, prompts, LONG[:100])[:2] == (wanted, 0)
+
+
 def test_the_logits_after_a_kept_prompt_are_the_same_to_the_bit(folder: Path, prompts: Path) -> None:
     answer(folder, prompts)
     plain, resumed = load(folder, None), load(folder, prompts)

@@ -19,7 +19,18 @@ from lmcli.errors import InputTooLong
 from lmcli.types import Conversation, Done, Event, LoadOptions, Prompt, SamplingParams, TaskResult
 
 WINDOWS = {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1}
-FAMILIES: list[tuple[str, dict[str, Any]]] = [("llama", {}), ("mistral", {"sliding_window": 24}), ("qwen2", WINDOWS)]
+FACTORS = {"short_factor": [1.1] * 8, "long_factor": [3.0] * 8}
+OUTGROWN = {"rope_parameters": {"rope_type": "longrope", **FACTORS}, "original_max_position_embeddings": 60}
+FAMILIES: list[tuple[str, dict[str, Any]]] = [
+    ("llama", {}),
+    ("mistral", {"sliding_window": 24}),
+    ("qwen2", WINDOWS),
+    ("smollm3", {"no_rope_layers": [1, 0, 1]}),
+    ("phi3", OUTGROWN),
+    ("gemma2", {"head_dim": 16, "sliding_window": 24, "attn_logit_softcapping": 2.0}),
+    ("gemma3_text", {"head_dim": 16, "sliding_window": 24, "num_hidden_layers": 6}),
+    ("qwen3_moe", {"moe_intermediate_size": 48, "num_experts": 6, "num_experts_per_tok": 2}),
+]
 FIRST_ROWS, ROWS = 8, 10
 # Of 1 to 110 tokens, most beginning like the one before: more than there are rows.
 PROMPTS: list[Prompt] = ["Hello " * n + "how are you?"[:n] for n in range(1, 17)]

@@ -24,7 +24,7 @@ class Recorded:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._graphs: dict[tuple[bool, ...], Any] = {}
+        self._graphs: dict[tuple[Any, ...], Any] = {}
         self._recording = False
 
     def record(self) -> None:
@@ -47,9 +47,10 @@ class Recorded:
         if not self._recording:
             logits: Tensor = self._decoder(*inputs)
             return logits
-        # A lone token, several of one sequence and a token a row go ways of their own; so do more than are packed.
+        # A lone token, several of one sequence and a token a row go ways of their own; so do masks of another kind and
+        # more tokens than are packed.
         T, rows = len(tokens), slots.all_k.shape[1]
-        way = (masks is None, T == 1, rows == T, T <= PACKED_ROWS)
+        way = (None if masks is None else masks.dtype, T == 1, rows == T, T <= PACKED_ROWS)
         if way not in self._graphs:
             self._graphs[way] = _record(self._decoder, inputs)
         # What the graph optimizer gains on a graph of this size is less than the half second it takes.

@@ -48,7 +48,7 @@ def open_engine(
     )
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     prefixes = None
-    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
+    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes and decoder.keys_last:
         prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
     return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context, prefixes)
 
@@ -82,11 +82,11 @@ class TorchDecoder:
         self.device = placement.device
         self.context_length = config.context_length
         self.tokens: list[int] = []
-        # A mixture reads other experts for each token; LongRope turns a longer text otherwise.
-        self.verifies = decoder.recordable and all(rope is None or rope.kind != "longrope" for rope in config.ropes)
         self._decoder = decoder
         self._recorded = Recorded(decoder)
         self._rope = Rope(decoder.ropes, config.head_dim, placement.device)
+        # A mixture reads other experts for each token.
+        self.verifies = decoder.recordable and self.keys_last
         # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
         cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
         self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
@@ -125,8 +125,15 @@ class TorchDecoder:
         self._cache.length = length
         return length
 
+    @property
+    def keys_last(self) -> bool:
+        """Whether the keys of a token do not depend on how much follows it, as they do with LongRoPE."""
+        return self._rope.agree(0, self.context_length)
+
     @torch.inference_mode()
     def batch(self, rows: int, longest: int) -> TorchBatch | None:
+        if not self._rope.agree(0, longest):
+            return None  # A row that outgrows its rope would have to be turned anew.
         fitting = min(rows, self._rows, _ROWS_BYTES // (self._cache.token_bytes * (1 + longest)))
         return TorchBatch(self, RowCache(fitting, longest, self._cache.reserve(0))) if fitting > 1 else None
 
