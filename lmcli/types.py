@@ -172,6 +172,14 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long a part of the work took; shown where timings are asked for."""
+
+    part: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Done:
     """The last event of every stream."""
 
@@ -179,7 +187,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Chunk | Reasoning | Label | Progress | Notice | Done
+Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Done
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,3 +210,11 @@ def test_an_error_object_drives_no_terminal() -> None:
 def test_a_daemon_without_any_stream_runs() -> None:
     shell = ["sh", "-c", f"{sys.executable} -m lmcli --version <&- >&- 2>&-"]
     assert subprocess.run(shell, check=False, timeout=60).returncode == 0
+
+
+def test_timings_are_told_on_stderr_part_by_part() -> None:
+    result = invoke("generate", "--timings", "Once", engine=ScriptedEngine(["upon a time"]))
+    assert result.stdout == "upon a time\n"
+    assert re.search(r"^ +\d+\.\d{3} s  read the prompt, \d+ tokens, and write the first$", result.stderr, re.MULTILINE)
+    assert " s  write the other " in result.stderr
+    assert "read the prompt" not in invoke("generate", "Once", engine=ScriptedEngine(["upon a time"])).stderr

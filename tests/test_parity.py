@@ -338,3 +338,29 @@ def test_what_is_switched_off_missing_or_nested_is_not_guessed(unknown: dict[str
     known = {"model_type": "llama", **{k: v for k, v in tiny.DIMENSIONS.items() if v is not None}}
     with pytest.raises(NotUnderstood):
         read_config(known | unknown)
+
+
+def test_little_memory_makes_no_copies_and_stays_close_to_fp32(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05, dtype="bfloat16"))
+    exact = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
+    small = engine.load(tiny.checkpoint(tmp_path, dtype="bfloat16"), LoadOptions("cpu", low_memory=True))
+    assert isinstance(exact, GenerationEngine)
+    assert isinstance(small, GenerationEngine)
+    assert isinstance(small.decoder, TorchDecoder)
+    small.prepare()
+    assert not any(getattr(module, "packed", None) for module in small.decoder._decoder.modules())
+    for token in exact.tokenizer.encode(PROMPT):
+        expected, logits = exact.decoder.forward([token]), small.decoder.forward([token])
+        assert (logits - expected).norm() / expected.norm() < 0.05
+
+
+def test_eight_bits_stay_close_to_fp32(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("qwen2", initializer_range=0.05))
+    exact = engine.load(tiny.checkpoint(tmp_path, "qwen2"), LoadOptions("cpu", "float32"))
+    small = engine.load(tiny.checkpoint(tmp_path, "qwen2"), LoadOptions("cpu", bits=8))
+    assert isinstance(exact, GenerationEngine)
+    assert isinstance(small, GenerationEngine)
+    small.prepare()
+    for token in exact.tokenizer.encode(PROMPT):
+        expected, logits = exact.decoder.forward([token]), small.decoder.forward([token])
+        assert (logits - expected).norm() / expected.norm() < 0.06

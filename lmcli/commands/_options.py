@@ -29,7 +29,7 @@ def output_options(command: Command) -> Command:
         from lmcli.render import Output, pick
 
         form = "jsonl" if jsonl else "json" if json_ else None
-        renderer = pick(ctx.obj, Output(form, quiet, verbose, not no_color))
+        renderer = pick(ctx.obj, Output(form, quiet, verbose, ctx.meta.get(_TIMINGS, False), not no_color))
         try:
             result = ctx.invoke(command, renderer=renderer, **rest)
         except BaseException as error:
@@ -39,6 +39,13 @@ def output_options(command: Command) -> Command:
         return result
 
     return wrapped  # type: ignore[return-value]
+
+
+_TIMINGS = "lmcli.timings"
+timings_option = click.option(
+    "--timings", is_flag=True, expose_value=False, callback=lambda ctx, option, on: ctx.meta.update({_TIMINGS: on}),
+    help="Say on stderr what each part of the run took.",
+)  # fmt: skip
 
 
 def engine_options(command: Command) -> Command:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lmcli.commands._help import Command
-from lmcli.commands._options import engine_options, output_options, prompt_argument, sampling_options
+from lmcli.commands._options import (
+    engine_options,
+    output_options,
+    prompt_argument,
+    sampling_options,
+    timings_option,
+)
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
@@ -28,6 +34,7 @@ Examples:
 @click.option("--system", metavar="TEXT", help="System message; means --chat.")
 @engine_options
 @sampling_options(temperature=0.0)
+@timings_option
 @output_options
 def command(
     prompt: str, chat: bool, system: str | None, engine: EngineChoice, params: SamplingParams, renderer: Renderer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,20 @@ def load(
 ) -> Engine:
     """The engine for `checkpoint`: our own where its config is fully understood, else transformers'.
 
-    `report` is told, as verbose Notices, what `auto` chose and why our engine was passed over. Raises UsageError for a
+    `report` is told, as verbose Notices, what `auto` chose and why our engine was passed over, and as Timings how long
+    it took. Raises UsageError for a
     device this machine lacks, CheckpointError for weights that do not fit their config, OutOfMemory.
     """
     # Threads that wait for each other spin only briefly, then sleep: on a busy machine, in a pipe of two lmcli's say,
     # libgomp's default makes a token take ten times as long. It is read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from lmcli.engine.loading import load_engine
-    from lmcli.types import LoadOptions
+    entered = time.time()
+    from lmcli.engine.loading import load_engine, process_start
+    from lmcli.types import LoadOptions, Timing
 
-    return load_engine(checkpoint, options or LoadOptions(), report)
+    imported = time.time()
+    report(Timing("start Python and lmcli", entered - process_start()))
+    report(Timing("import torch", imported - entered))
+    engine = load_engine(checkpoint, options or LoadOptions(), report)
+    report(Timing(f"open {checkpoint.name}", time.time() - imported))
+    return engine

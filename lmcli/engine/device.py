@@ -23,6 +23,15 @@ class Placement:
     dtype: torch.dtype
     packed: bool = False
     bits: int | None = None
+    low_memory: bool = False
+
+    @property
+    def cache_dtype(self) -> torch.dtype:
+        """Of the KV cache: on a CPU attention of one token is fastest in fp32, a GPU reads half as much in half
+        precision, and with little memory that counts everywhere."""
+        if self.device.type != "cpu" or self.dtype is torch.float32:
+            return self.dtype
+        return prefill_dtype() if self.low_memory else torch.float32
 
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
@@ -37,15 +46,15 @@ def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event]
         int8 = options.bits == 8 and where.type == "cpu" and can_pack(8)
         placement = Placement(where, DTYPES[options.dtype], int8, 8 if int8 else None)
     elif where.type == "cpu":
-        placement = Placement(
-            where, _cpu_dtype(checkpoint), can_pack(options.bits) and not options.low_memory, options.bits
-        )
+        packed = can_pack(options.bits) and not options.low_memory
+        placement = Placement(where, _cpu_dtype(checkpoint), packed, options.bits, options.low_memory)
     else:
         half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         placement = Placement(where, half)
     report(Notice(f"{checkpoint.name} on {placement}, {torch.get_num_threads()} threads", verbose=True))
     # Mapped weights can be paged out again; it is the packed copies (2 bytes each) or converted ones that must fit.
-    check_memory(checkpoint, where, 2 if placement.packed else placement.dtype.itemsize)
+    if not placement.low_memory:
+        check_memory(checkpoint, where, 2 if placement.packed else placement.dtype.itemsize)
     return placement
 
 

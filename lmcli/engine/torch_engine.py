@@ -87,9 +87,8 @@ class TorchDecoder:
         self._rope = Rope(decoder.ropes, config.head_dim, placement.device)
         # A mixture reads other experts for each token.
         self.verifies = decoder.recordable and self.keys_last
-        # Attention of one row is fastest in fp32 on a CPU; a GPU reads half as much in half precision.
-        cache_dtype = torch.float32 if placement.device.type == "cpu" else placement.dtype
-        self._cache = KVCache(config.num_layers, config.num_kv_heads, config.head_dim, cache_dtype, placement.device)
+        shape = (config.num_layers, config.num_kv_heads, config.head_dim)
+        self._cache = KVCache(*shape, placement.cache_dtype, placement.device)
         self._packer = Packer(decoder.projections() if placement.packed else (), placement.bits)
         # 32 rows in bf16 take less time a row than eight packed ones; converted from fp16 or in fp32 they take more.
         self._rows = PACKED_ROWS if placement.packed and placement.dtype is not torch.bfloat16 else _ROWS

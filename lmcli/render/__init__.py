@@ -18,6 +18,7 @@ class Output:
     json: str | None = None
     quiet: bool = False
     verbose: bool = False
+    timings: bool = False
     color: bool = True
 
 

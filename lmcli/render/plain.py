@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.render import Output
-from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult
+from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult, Timing, Usage
 
 
 class PlainRenderer:
@@ -54,6 +54,8 @@ class PlainRenderer:
         result = TaskResult.fold(shown)
         if self.output.verbose:
             self.aside(statistics(result) + "\n")
+        for timing in timings(result.usage):
+            self.report(timing)
         return result
 
     def report(self, event: Event) -> None:
@@ -62,6 +64,8 @@ class PlainRenderer:
                 self.aside(text + "\n")
             case Reasoning(text) if self.output.verbose:
                 self.aside(text)
+            case Timing(part, seconds) if self.output.timings:
+                self.aside(f"{seconds:8.3f} s  {part}\n")
             case Progress():
                 pass  # A log file is no place for a moving bar.
 
@@ -113,6 +117,15 @@ def _shortened(text: str) -> str:
     """The text on one line of at most 60 characters, without tabs, so that it is one column."""
     line = " ".join(text.split())
     return line if len(line) <= 60 else line[:59] + "…"
+
+
+def timings(usage: Usage) -> tuple[Timing, ...]:
+    """An answer's two parts."""
+    new, written = usage.prompt_tokens - usage.cached_tokens, usage.completion_tokens
+    return (
+        Timing(f"read the prompt, {new} tokens, and write the first", usage.ttft_seconds),
+        Timing(f"write the other {max(written - 1, 0)} tokens", usage.decode_seconds),
+    )
 
 
 def statistics(result: TaskResult) -> str:
