@@ -35,13 +35,11 @@ def empty(*shape: int) -> nn.Parameter:
 class Fused(nn.Module):
     """The concatenated outputs (T, ΣN) of several Linear (N, K) on one x (T, K).
 
-    `parts` are not its children: a checkpoint names their weights elsewhere. `outliers` says that some channels of x
-    are far larger than the others.
+    `parts` are not its children: a checkpoint names their weights elsewhere.
     """
 
-    def __init__(self, *parts: Linear, outliers: bool = False) -> None:
+    def __init__(self, *parts: Linear) -> None:
         super().__init__()
-        self.outliers = outliers
         self.parts = parts
         self.packed: nn.Module | None = None
 
@@ -75,7 +73,7 @@ class Fused(nn.Module):
         biases = self._biases()
         bias = torch.cat(biases).float() if biases else None
         if bits == 8:
-            self.packed = Int8Product(*quantize_rows(weight), bias, self.outliers)
+            self.packed = Int8Product(*quantize_rows(weight), bias)
         elif weight.abs().max() <= torch.finfo(torch.float16).max:  # Else it stays as it is: fp16 could not hold it.
             self.packed = HalfProduct(weight, bias)
 

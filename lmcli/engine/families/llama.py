@@ -128,7 +128,7 @@ class Attention(nn.Module):
         self.k_proj = Linear(hidden, self.KV * self.D, bias=bias)
         self.v_proj = Linear(hidden, self.KV * self.D, bias=bias)
         self.o_proj = Linear(self.H * self.D, hidden, bias=config.output_bias)
-        self.qkv, self.output = Fused(self.q_proj, self.k_proj, self.v_proj, outliers=True), Fused(self.o_proj)
+        self.qkv, self.output = Fused(self.q_proj, self.k_proj, self.v_proj), Fused(self.o_proj)
         self.projections = (self.qkv, self.output)
         self.q_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, config.norm_eps) if config.qk_norm else None
@@ -176,7 +176,7 @@ class MLP(nn.Module):
         self.gate_proj = Linear(hidden, inner, bias=bias)
         self.up_proj = Linear(hidden, inner, bias=bias)
         self.down_proj = Linear(inner, hidden, bias=bias)
-        self.gate_up, self.down = Fused(self.gate_proj, self.up_proj), Fused(self.down_proj, outliers=True)
+        self.gate_up, self.down = Fused(self.gate_proj, self.up_proj), Fused(self.down_proj)
         self.projections = (self.gate_up, self.down)
 
     def forward(self, x: Tensor) -> Tensor:
