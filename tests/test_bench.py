@@ -357,15 +357,14 @@ def test_a_tied_head_is_written_once_and_counted(tmp_path: Path) -> None:
 
 def test_our_side_counts_decode_alone_in_a_batch(known: Checkpoint, one_thread: None) -> None:
     side = ours.load({**vars(known), "path": str(known.path)}, OPTIONS)
-    assert side.facts.batches == hasattr(side._engine, "stream_many")
     calls: list[int | None] = []
 
-    def stream_many(prompts: Sequence[str], params: SamplingParams) -> Iterator[Done]:
-        calls.append(params.max_tokens)
-        time.sleep(0.02 * (params.max_tokens or 0))
+    def stream_many(prompts: Sequence[str], params: Sequence[SamplingParams]) -> Iterator[Done]:
+        calls.append(params[0].max_tokens)
+        time.sleep(0.02 * (params[0].max_tokens or 0))
         yield Done("length")
 
-    side._engine.stream_many = stream_many  # type: ignore[attr-defined]
+    side._engine.stream_many = stream_many
     assert side.batch([[65, 66], [67, 68]], 5) == pytest.approx(0.1, abs=0.05)  # the first token is prefill's
     assert calls == [1, 6]
 

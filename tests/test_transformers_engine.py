@@ -82,7 +82,7 @@ def test_greedy_text_is_that_of_transformers_whatever_was_asked_before(family: s
 def test_a_prompt_fed_in_blocks_gives_the_logits_of_one_pass(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmcli.engine.generation._PREFILL_BLOCK", 13)
+    monkeypatch.setattr("lmcli.engine.generation.BLOCK", 13)
     model = save(family, tmp_path)
     ours = load(tmp_path)
     tokens = ours.tokenizer.encode(STORY)
