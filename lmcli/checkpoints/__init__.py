@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from lmcli.checkpoints import catalog, reference, store
+from lmcli.checkpoints import catalog, checkpoint, reference, store
 from lmcli.errors import CheckpointNotFound, LmcliError
 from lmcli.settings import Settings, load
 from lmcli.types import Checkpoint, Event
@@ -16,6 +16,8 @@ from lmcli.types import Checkpoint, Event
 find = store.find
 cached = store.cached
 remove = store.remove
+read = checkpoint.read
+place_quantized = store.place_quantized
 
 
 def known(ref: str, settings: Settings) -> reference.Reference:

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
+from lmcli.checkpoints.quantized import parameters, read_bits
 from lmcli.errors import CheckpointError, UnsafeCheckpoint
 from lmcli.types import Checkpoint, Kind
 
@@ -42,11 +43,11 @@ def read(path: Path, name: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint in the folder `path`. Raises CheckpointError for a config or weights that are missing,
     cut short or of no kind lmcli works with, UnsafeCheckpoint where the weights are pickles alone."""
     config = read_config(path)
-    files = weight_files(path)
+    files, bits = weight_files(path), read_bits(config)
     counts: Counter[str] = Counter()
     for file in files:
-        counts.update(_parameters(file))
-    dtype = counts.most_common(1)[0][0] if counts else "F32"
+        counts.update(_parameters(file, bits))
+    dtype = f"int{bits}" if bits else counts.most_common(1)[0][0] if counts else "F32"
     return Checkpoint(
         name=name,
         path=path,
@@ -137,15 +138,16 @@ def context_length(config: dict[str, Any]) -> int | None:
     return next((value for value in values if isinstance(value, int) and value > 0), None)
 
 
-def _parameters(file: Path) -> Counter[str]:
-    """The number of parameters by dtype in one safetensors file."""
+def _parameters(file: Path, bits: int | None) -> Counter[str]:
+    """The number of parameters by dtype in one safetensors file, whose packed tensors have `bits` for each."""
     header, start = _header(file)
     counts: Counter[str] = Counter()
     end = 0
     try:
         for name, tensor in header.items():
             if name != "__metadata__":
-                counts[str(tensor["dtype"])] += math.prod(tensor["shape"])
+                dtype, elements = str(tensor["dtype"]), math.prod(tensor["shape"])
+                counts[dtype] += parameters(name, dtype, elements, bits) if bits else elements
                 end = max(end, tensor["data_offsets"][1])
     except (KeyError, TypeError, IndexError) as error:
         raise _damaged(file, "its header is damaged") from error

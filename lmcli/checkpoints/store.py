@@ -6,6 +6,8 @@ The hub's layout is read with the standard library alone, so that finding a chec
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -84,6 +86,36 @@ def converted(file: Path, settings: Settings) -> Path:
 def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
     """Where a catalogue entry lies that came from its mirror."""
     return settings.cache_dir / "checkpoints" / entry.name
+
+
+def place_quantized(
+    original: Checkpoint, bits: int, output: str | None, settings: Settings, force: bool
+) -> tuple[str, Path]:
+    """The name and folder of what `original` becomes in `bits`; `output` is a name, or a folder where it has a slash.
+
+    Raises UsageError for a name that is taken: with `force` only by what is no quantized checkpoint.
+    """
+    name = output or f"{original.name.partition('@')[0]}-int{bits}"
+    if output and ("/" in output or os.sep in output):
+        folder = Path(output).expanduser()
+        name = folder.resolve().name
+    else:
+        if output and (not re.fullmatch(r"\w[\w.+-]*", name) or name.lower().endswith(".gguf")):
+            raise UsageError(f"'{name}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
+        if catalog.lookup(name) is not None:
+            raise UsageError(f"'{name}' already means another checkpoint", "choose another name: -o NAME")
+        folder = settings.cache_dir / "checkpoints" / name.replace("/", "--")
+    if folder.exists() and not (force and _is_quantized(folder)):
+        hint = "replace it with --force" if _is_quantized(folder) else "--force replaces quantized checkpoints alone"
+        raise UsageError(f"{folder} exists already", f"{hint}, or choose another name: -o NAME")
+    return name, folder
+
+
+def _is_quantized(folder: Path) -> bool:
+    try:
+        return bool(checkpoint.read_config(folder).get("quantization_config"))
+    except CheckpointError:
+        return False
 
 
 def _own(wanted: Reference, settings: Settings) -> Path:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmcli.engine.comparison import Comparison
     from lmcli.types import Checkpoint, Engine, Event, LoadOptions
 
 
@@ -17,12 +20,10 @@ def load(
     """The engine for `checkpoint`: our own where its config is fully understood, else transformers'.
 
     `report` is told, as verbose Notices, what `auto` chose and why our engine was passed over, and as Timings how long
-    it took. Raises UsageError for a
-    device this machine lacks, CheckpointError for weights that do not fit their config, OutOfMemory.
+    it took. Raises UsageError for a device this machine lacks, CheckpointError for weights that do not fit their
+    config, OutOfMemory.
     """
-    # Threads that wait for each other spin only briefly, then sleep: on a busy machine, in a pipe of two lmcli's say,
-    # libgomp's default makes a token take ten times as long. It is read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _ready()
     entered = time.time()
     from lmcli.engine.loading import load_engine, process_start
     from lmcli.types import LoadOptions, Timing
@@ -33,3 +34,31 @@ def load(
     engine = load_engine(checkpoint, options or LoadOptions(), report)
     report(Timing(f"open {checkpoint.name}", time.time() - imported))
     return engine
+
+
+def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
+    """Write into `folder` the decoder `checkpoint` with the linear layers of its blocks in `bits` (8 or 4).
+
+    Embeddings, the head and norms stay as they are. A folder that is there is replaced once the new one is whole.
+    Raises UsageError for what is no decoder of ours or is quantized already, LmcliError where the disk is full.
+    """
+    _ready()
+    from lmcli.engine import quantizing
+
+    quantizing.quantize(checkpoint, folder, bits, report)
+
+
+def compare(
+    before: Checkpoint, after: Checkpoint, text: str, options: LoadOptions, report: Callable[[Event], None]
+) -> Comparison:
+    """How far two decoders of one vocabulary are apart on `text`; see comparison.compare."""
+    _ready()
+    from lmcli.engine import comparison
+
+    return comparison.compare(before, after, text, options, report)
+
+
+def _ready() -> None:
+    # Threads that wait for each other spin only briefly, then sleep: on a busy machine, in a pipe of two lmcli's say,
+    # libgomp's default makes a token take ten times as long. It is read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lmcli.engine.files import read_json
 from lmcli.engine.linear import can_pack, prefill_dtype
 from lmcli.engine.memory import check_memory
 from lmcli.errors import UsageError
@@ -17,7 +18,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a checkpoint runs: the weights' dtype, whether decode packs them in fp16 (CPU only), or in 8 `bits`."""
+    """Where a checkpoint runs, the dtype it computes in, and whether decode packs the weights (CPU only).
+
+    The weights of the linear layers have so many `bits`, None where they are in `dtype`.
+    """
 
     device: torch.device
     dtype: torch.dtype
@@ -33,29 +37,46 @@ class Placement:
             return self.dtype
         return prefill_dtype() if self.low_memory else torch.float32
 
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether 8 or 4 bits stay so in memory: where there is a product with them."""
+        return self.bits is not None and self.device.type == "cpu" and can_pack(self.bits)
+
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
-        packed = f", {'int8' if self.bits else 'float16'} packed decode" if self.packed else ""
+        packed = f", {f'int{self.bits}' if self.bits else 'float16'} packed decode" if self.packed else ""
         return f"{self.device}, {dtype}{packed}"
 
 
 def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
     """Resolve `auto` for our own decoders and causal checkpoints. Raises UsageError, OutOfMemory."""
     where = pick_device(options.device)
+    bits = _STORED.get(checkpoint.dtype, options.bits)
     if options.dtype != "auto":
-        int8 = options.bits == 8 and where.type == "cpu" and can_pack(8)
-        placement = Placement(where, DTYPES[options.dtype], int8, 8 if int8 else None)
+        dtype = DTYPES[options.dtype]
     elif where.type == "cpu":
-        packed = can_pack(options.bits) and not options.low_memory
-        placement = Placement(where, _cpu_dtype(checkpoint), packed, options.bits, options.low_memory)
+        dtype = _cpu_dtype(checkpoint)
     else:
-        half = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-        placement = Placement(where, half)
+        dtype = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+    # Who asks for a precision is not to get fp16 in its place.
+    packs = where.type == "cpu" and (options.dtype == "auto" or bits is not None) and can_pack(bits)
+    placement = Placement(where, dtype, packs and not options.low_memory, bits, options.low_memory)
     report(Notice(f"{checkpoint.name} on {placement}, {torch.get_num_threads()} threads", verbose=True))
-    # Mapped weights can be paged out again; it is the packed copies (2 bytes each) or converted ones that must fit.
+    # Mapped weights can be paged out again; it is the packed copies or converted ones that must fit.
     if not placement.low_memory:
-        check_memory(checkpoint, where, 2 if placement.packed else placement.dtype.itemsize)
+        check_memory(checkpoint, where, _bytes_per_parameter(checkpoint, placement))
     return placement
+
+
+_STORED = {"int8": 8, "int4": 4}
+
+
+def _bytes_per_parameter(checkpoint: Checkpoint, placement: Placement) -> float:
+    """Mapped weights can be paged out again; it is the packed copies or converted ones that must fit."""
+    if placement.keeps_bits:
+        # The packed head is in int8. What was not stored in so many bits is held twice.
+        return 1 if checkpoint.dtype in _STORED else 2 if placement.bits == 8 else 1.2
+    return 2 if placement.packed else placement.dtype.itemsize
 
 
 def pick_device(device: str) -> torch.device:
@@ -75,6 +96,8 @@ def pick_device(device: str) -> torch.device:
 
 def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
     # What lies on disk in fp32 or fp16 stays so: converting it would cost memory and precision.
-    if checkpoint.dtype in ("float32", "float16"):
-        return DTYPES[checkpoint.dtype]
-    return prefill_dtype()
+    stored: str | None = checkpoint.dtype
+    if stored in _STORED:
+        config = read_json(checkpoint.path / "config.json")
+        stored = config.get("dtype") or config.get("torch_dtype")
+    return DTYPES[stored] if stored in ("float32", "float16") else prefill_dtype()

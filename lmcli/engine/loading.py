@@ -10,6 +10,7 @@ from lmcli.engine import encoder_engine, seq2seq_engine, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
+from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
 
 _OURS = {"causal": torch_engine, "seq2seq": seq2seq_engine, "classifier": encoder_engine}
@@ -18,12 +19,16 @@ _OURS = {"causal": torch_engine, "seq2seq": seq2seq_engine, "classifier": encode
 def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """See lmcli.engine.load."""
     ours = _OURS[checkpoint.kind]
+    if options.bits == 4 and checkpoint.kind != "causal":
+        raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")
     with memory_errors(checkpoint):
         try:
             understood = ours.understand(checkpoint)
         except NotUnderstood as reason:
             text = f"{checkpoint.name} runs on transformers: our engine does not know {reason}"
             report(Notice(text, verbose=True))
+            if options.bits:
+                raise UsageError(f"{text}, and --bits works on our own alone", "leave out --bits") from reason
             return _transformers(checkpoint, options, report)
         engine: Engine = ours.open_engine(checkpoint, understood, options, report)
         return engine

@@ -28,7 +28,7 @@ def memory_errors(checkpoint: Checkpoint) -> Iterator[None]:
         raise OutOfMemory(f"{checkpoint.name} does not fit into memory", _WAY_OUT) from error
 
 
-def check_memory(checkpoint: Checkpoint, device: torch.device, bytes_per_parameter: int) -> None:
+def check_memory(checkpoint: Checkpoint, device: torch.device, bytes_per_parameter: float) -> None:
     """Raises OutOfMemory where the weights alone cannot fit."""
     needed = checkpoint.num_parameters * bytes_per_parameter
     on_gpu = device.type == "cuda"

@@ -1,4 +1,4 @@
-"""Packing: fp16 or int8 copies of a decoder's linear layers, made behind its first tokens and not before them."""
+"""Packing: fp16, int8 or int4 copies of a decoder's linear layers, made behind its first tokens and not before them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Packer:
     def __init__(self, projections: Sequence[Fused], bits: int | None = None) -> None:
         self._waiting = deque(projections)
         self._bits = bits
+        # To dequantize a layer for a single token takes as long as to pack it for all.
+        self._at_once = any(projection.quantized for projection in projections)
         self._lock = threading.Lock()
         self._tokens = 0
         # One buffer for all: freed and allocated anew, the fp32 weights would leave holes between the packed ones,
@@ -36,7 +38,9 @@ class Packer:
     def token(self) -> None:
         """Before each token that is decoded: do its share."""
         self._tokens += 1
-        if self._tokens > _FIRST_TOKENS:
+        if self._at_once:
+            self.all()
+        elif self._tokens > _FIRST_TOKENS:
             for _ in range(min(_PER_TOKEN, len(self._waiting))):
                 self._next()
 
@@ -51,7 +55,10 @@ class Packer:
             if not self._waiting:
                 return
             projection = self._waiting[0]
-            projection.pack(self._in_fp32(projection), self._bits)
+            if projection.quantized:
+                projection.pack_quantized()
+            else:
+                projection.pack(self._in_fp32(projection), self._bits)
             self._waiting.popleft()
             if not self._waiting:
                 self._scratch = torch.empty(0)

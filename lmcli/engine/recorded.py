@@ -33,7 +33,9 @@ class Recorded:
         The graphs hold the weights as they are now, packed ones included.
         """
         # torch no longer supports recording from Python 3.14 on; the decoder itself does the same, slower.
-        self._recording = self._decoder.recordable and sys.version_info < (3, 14)
+        projections = self._decoder.projections()
+        recordable = self._decoder.recordable and all(projection.recordable for projection in projections)
+        self._recording = recordable and sys.version_info < (3, 14)
 
     @property
     def recording(self) -> bool:

@@ -19,11 +19,12 @@ from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
 from lmcli.engine.prefix_folder import PrefixFolder
 from lmcli.engine.prefix_store import Identity, PrefixStore
+from lmcli.engine.quantized_weights import await_quantized, convert, quantize_weights, read_quantization
 from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.row_cache import RowCache, row_masks
 from lmcli.engine.tokenizer import FastTokenizer
-from lmcli.engine.weights import assign, convert, read_weights
+from lmcli.engine.weights import assign, read_weights
 from lmcli.types import Checkpoint, Event, LoadOptions
 
 
@@ -31,7 +32,9 @@ def understand(checkpoint: Checkpoint) -> DecoderConfig:
     """The dimensions of a checkpoint. Raises NotUnderstood where any of it is not ours to compute."""
     if not (checkpoint.path / "tokenizer.json").is_file():
         raise NotUnderstood("a tokenizer without tokenizer.json")
-    return read_config(read_json(checkpoint.path / "config.json"))
+    config = read_json(checkpoint.path / "config.json")
+    read_quantization(config)
+    return read_config({name: value for name, value in config.items() if name != "quantization_config"})
 
 
 _ROWS = 32  # sequences decoded side by side
@@ -56,7 +59,10 @@ def open_engine(
 def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Placement) -> Decoder:
     """The module with the checkpoint's weights, mapped where they need no conversion."""
     decoder = build(config)
-    weights = convert(read_weights(checkpoint.path), placement.device, placement.dtype)
+    weights = read_weights(checkpoint.path)
+    if placement.bits and not any(name.endswith(".weight_scale") for name in weights):
+        weights = quantize_weights(weights, placement.bits)
+    weights = convert(weights, placement.device, placement.dtype, placement.keeps_bits)
     weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
     # The norms work on the residual stream, in its precision; they are a thousandth of the weights.
     weights |= {name: weight.float() for name, weight in weights.items() if name.endswith("norm.weight")}
@@ -67,7 +73,9 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
                 weights[one] = weights[other]
     # Old files carry the rotary frequencies, which follow from the config.
     weights = {name: w for name, w in weights.items() if not name.endswith("rotary_emb.inv_freq")}
-    assign(decoder, decoder.adopt(weights))
+    weights = decoder.adopt(weights)
+    await_quantized(decoder, weights, placement.dtype)
+    assign(decoder, weights)
     if not placement.packed:
         for projection in decoder.projections():
             projection.fuse()

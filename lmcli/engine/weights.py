@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -35,8 +34,3 @@ def assign(module: nn.Module, weights: dict[str, Tensor]) -> None:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"the weights do not fit config.json: {first}", "pull the checkpoint again") from error
     module.requires_grad_(False)
-
-
-def convert(weights: dict[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights on `device` in `dtype`; those already so stay mapped from their file."""
-    return {name: weight.to(device, dtype) for name, weight in weights.items()}

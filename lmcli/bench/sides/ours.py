@@ -77,8 +77,8 @@ class Ours:
 
 
 def _bytes_per_weight(placement: Placement) -> float:
-    """Of each weight decode reads its packed copy in fp16 or int8, or the weight itself."""
-    packed = 1.0 if placement.bits == 8 else 2.0
+    """Of each weight decode reads its packed copy in fp16, int8 or int4 (with its scales), or the weight itself."""
+    packed = {None: 2.0, 8: 1.0, 4: 0.625}[placement.bits]
     return packed if placement.packed else float(placement.dtype.itemsize)
 
 

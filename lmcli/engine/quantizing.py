@@ -1,0 +1,112 @@
+"""Quantizing: writes a decoder's checkpoint with the linear layers of its blocks in 8 or 4 bits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmcli.checkpoints.checkpoint import read_config
+from lmcli.checkpoints.writing import SafetensorsWriter, TensorInfo, copy_companions, new_folder
+from lmcli.engine import torch_engine
+from lmcli.engine.config import NotUnderstood
+from lmcli.engine.quantization import GROUP
+from lmcli.engine.quantized_weights import quantizable, quantize_tensor
+from lmcli.engine.weights import read_weights
+from lmcli.errors import UsageError
+from lmcli.types import Checkpoint, Event, Progress
+
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+_SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
+
+
+def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
+    """Write `checkpoint` into `folder`, which it replaces; see lmcli.engine.quantize."""
+    config = read_config(checkpoint.path)
+    check_quantizable(checkpoint, config)
+    weights = read_weights(checkpoint.path)
+    # Which layers are rounded is told by names and shapes alone, so that the header comes before the first value.
+    chosen = {
+        name for name, weight in weights.items()
+        if weight.is_floating_point() and quantizable(name, tuple(weight.shape), bits)
+    }  # fmt: skip
+    if not chosen:
+        raise UsageError(f"{checkpoint.name} has no layers that could be kept in {bits} bits", "use it as it is")
+    tensors: dict[str, TensorInfo] = {}
+    for name, weight in weights.items():
+        tensors |= _forms(name, weight, bits) if name in chosen else {name: _info(weight)}
+    with new_folder(folder, sum(info.size_bytes for info in tensors.values()) + 2**24) as part:
+        copy_companions(checkpoint.path, part)
+        fields = config | {"quantization_config": scheme(bits, set(weights) - chosen)}
+        if not (config.get("dtype") or config.get("torch_dtype")):
+            fields["dtype"] = checkpoint.dtype
+        text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+        (part / "config.json").write_text(text, encoding="utf-8")
+        with (part / "model.safetensors").open("wb") as file:
+            writer = SafetensorsWriter(file, tensors, _SIZES)
+            for done, (name, weight) in enumerate(weights.items(), 1):
+                for key, tensor in (quantize_tensor(name, weight, bits) if name in chosen else {name: weight}).items():
+                    writer.write(key, _bytes(tensor))
+                report(Progress(done, len(weights), "tensors"))
+
+
+def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
+    """Raises UsageError for what our decoder does not run, and for what is quantized already."""
+    if config.get("quantization_config"):
+        raise UsageError(f"{checkpoint.name} is quantized already", "quantize the checkpoint it was made from")
+    reason = "no decoder"
+    try:
+        if checkpoint.kind == "causal":
+            torch_engine.understand(checkpoint)
+            return
+    except NotUnderstood as error:
+        reason = f"run by transformers, because our engine does not know {error}"
+    raise UsageError(
+        f"{checkpoint.name} cannot be quantized: it is {reason}",
+        "quantize a decoder of the Llama or Qwen kind",
+    )
+
+
+def scheme(bits: int, left: set[str]) -> dict[str, Any]:
+    """config.json's quantization_config as compressed-tensors reads it; the tensors `left` stay as they are."""
+    weights = {
+        "num_bits": bits, "type": "int", "symmetric": True, "dynamic": False,
+        "strategy": "channel" if bits == 8 else "group", "group_size": None if bits == 8 else GROUP,
+    }  # fmt: skip
+    layers = {name.removesuffix(".weight") for name in left if name.endswith(("_proj.weight", ".gate.weight"))}
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized" if bits == 8 else "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": group},
+        "ignore": ["lm_head", *sorted(layers)],
+        "kv_cache_scheme": None,
+    }
+
+
+def _forms(name: str, weight: Tensor, bits: int) -> dict[str, TensorInfo]:
+    """What the tensors of a quantized weight (N, K) will be, without its values."""
+    one_group = quantize_tensor(name, torch.ones(1, GROUP, dtype=weight.dtype), bits)
+    N, K = weight.shape
+    columns = {1: 1 if bits == 8 else K // GROUP, GROUP: K, GROUP // 8: K // 8}
+    forms = {}
+    for key, tensor in one_group.items():
+        shape = (2,) if key.endswith("_shape") else (N, columns[tensor.shape[1]])
+        forms[key] = TensorInfo(_DTYPES[tensor.dtype], shape, torch.Size(shape).numel() * tensor.dtype.itemsize)
+    return forms
+
+
+def _info(tensor: Tensor) -> TensorInfo:
+    return TensorInfo(_DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
