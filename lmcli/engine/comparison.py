@@ -55,8 +55,8 @@ def compare(
         apart += float(_relative(*logits).sum())
         done += len(block)
         report(Progress(done, len(tokens) - 1, "tokens"))
-    perplexities = [math.exp(loss / done) for loss in losses]
-    return Comparison(done, *perplexities, agreed / done, apart / done)
+    perplexity, perplexity_after = (math.exp(loss / done) for loss in losses)
+    return Comparison(done, perplexity, perplexity_after, agreed / done, apart / done)
 
 
 def _decoder(checkpoint: Checkpoint, options: LoadOptions) -> TorchDecoder:

@@ -85,7 +85,7 @@ def pick_device(device: str) -> torch.device:
 
 def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
     # What lies on disk in fp32 or fp16 stays so: converting it would cost memory and precision.
-    stored = checkpoint.dtype
+    stored: str | None = checkpoint.dtype
     if stored in _STORED:
         config = read_json(checkpoint.path / "config.json")
         stored = config.get("dtype") or config.get("torch_dtype")

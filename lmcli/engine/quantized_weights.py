@@ -48,7 +48,7 @@ def read_quantization(config: Mapping[str, Any]) -> int | None:
         raise NotUnderstood(f"compressed-tensors of {bits} bits by {strategy} as {form}")
     if bits == 4 and group.get("input_activations"):
         raise NotUnderstood("compressed-tensors that round activations")
-    return int(bits)
+    return 8 if bits == 8 else 4
 
 
 def quantizable(name: str, shape: tuple[int, ...], bits: int) -> bool:
