@@ -14,7 +14,7 @@ import documented
 import pytest
 from documented import Line, blocks, commands, furnish, lines
 
-from lmcli import bench, checkpoints, errors, repl, settings
+from lmcli import bench, checkpoints, engine, errors, repl, settings
 from lmcli.checkpoints import catalog
 from lmcli.commands._checkpoints import Size
 from lmcli.parameters import PARAMETERS
@@ -81,6 +81,8 @@ def test_every_documented_command_runs(
 ) -> None:
     monkeypatch.setattr(repl, "run", lambda *_, **__: 0)
     monkeypatch.setattr(bench, "run", documented.scripted_bench)
+    monkeypatch.setattr(engine, "quantize", documented.scripted_quantize)
+    monkeypatch.setattr(engine, "compare", documented.scripted_compare)
     variables = furnish(place)
     piped: bytes | None = b"" if re.search(r"< ?\S", line.text) else None
     pipeline = commands(line.text)

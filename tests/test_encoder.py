@@ -268,8 +268,7 @@ def test_what_is_not_understood_runs_on_transformers_and_verbose_says_why(
     ours = load(tmp_path, report=told.append)
     assert isinstance(ours, TransformersClassifier)
     assert_same(ours.classify(TEXTS), by_the_pipeline(tmp_path, TEXTS))
-    notice = told[0]
-    assert isinstance(notice, Notice)
+    notice = next(event for event in told if isinstance(event, Notice))
     assert notice.verbose
     assert f"runs on transformers: our engine does not know {reason}" in notice.text
 

@@ -27,7 +27,7 @@ from lmcli.engine.output_head import OutputHead, top
 from lmcli.engine.rewriting import Clock, RewritingEngine
 from lmcli.engine.seq2seq_engine import EncoderDecoderRewriter, open_engine, understand
 from lmcli.engine.seq2seq_weights import load_module
-from lmcli.types import LoadOptions, SamplingParams
+from lmcli.types import LoadOptions, Notice, SamplingParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 INPUTS = [[5, 9, 40, 3, 17, 0], [8, 0], [30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 12, 0], [7, 7, 90, 0]]
@@ -48,7 +48,7 @@ def load(folder: Path, dtype: str = "float32") -> tuple[RewritingEngine, list[An
     checkpoint = tiny.checkpoint(folder, tiny.read_model_type(folder), "seq2seq")
     loaded = engine.load(checkpoint, LoadOptions("cpu", dtype), notices.append)
     assert isinstance(loaded, RewritingEngine)
-    return loaded, notices
+    return loaded, [event for event in notices if isinstance(event, Notice)]
 
 
 def written(

@@ -12,7 +12,7 @@ import torch
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.torch_engine import TorchDecoder
-from lmcli.types import LoadOptions
+from lmcli.types import LoadOptions, Notice
 
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -175,7 +175,7 @@ def test_a_config_our_decoder_does_not_know_goes_to_transformers_and_verbose_say
     notices: list[Any] = []
     loaded = engine.load(tiny.checkpoint(tmp_path, "gpt_neox"), LoadOptions("cpu", "float32"), report=notices.append)
     assert not isinstance(getattr(loaded, "decoder", None), TorchDecoder)
-    assert any("gpt_neox" in notice.text and notice.verbose for notice in notices)
+    assert any(isinstance(notice, Notice) and "gpt_neox" in notice.text and notice.verbose for notice in notices)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from scripted import folder_checkpoint, invoke, sandbox
 from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
+from lmcli.checkpoints.quantized import parameters, read_bits
 from lmcli.engine import quantizing, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
@@ -348,3 +351,28 @@ def test_bits_are_refused_where_nothing_would_come_of_them(folder: Path, tmp_pat
     (unknown / "config.json").write_text(json.dumps(config | {"some_new_trick": 3}))
     with pytest.raises(UsageError, match="some_new_trick"):
         engine.load(read(unknown, "unknown"), LoadOptions("cpu", bits=8))
+
+
+@pytest.mark.parametrize(("method", "library"), [("gptq", "optimum"), ("awq", "gptqmodel"), ("bitsandbytes", "")])
+def test_a_missing_library_of_others_is_named(method: str, library: str, folder: Path, tmp_path: Path) -> None:
+    if any(map(find_spec, ("optimum", "gptqmodel", "bitsandbytes", "accelerate"))):
+        pytest.skip("a library for it is installed")
+    copy = shutil.copytree(folder, tmp_path / method)
+    config = tiny.read(copy / "config.json")
+    scheme = {"quant_method": method, "bits": 4, "group_size": 32, "load_in_4bit": method == "bitsandbytes"}
+    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": scheme}))
+    with pytest.raises(CheckpointError, match="not installed") as refused:
+        engine.load(read(copy, method), LoadOptions("cpu"))
+    assert f"pip install '{library}" in str(refused.value.hint)
+
+
+def test_packed_parameters_of_other_libraries_are_counted() -> None:
+    config = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    assert read_bits(config) == 4
+    assert parameters("model.layers.0.mlp.up_proj.qweight", "I32", 100, 4) == 800
+    assert parameters("model.layers.0.mlp.up_proj.qzeros", "I32", 100, 4) == 0
+    assert parameters("model.layers.0.mlp.up_proj.weight", "U8", 100, 4) == 200
+    assert parameters("model.layers.0.mlp.up_proj.weight.absmax", "F32", 100, 4) == 0
+    assert parameters("model.embed_tokens.weight", "BF16", 100, 4) == 100
+    assert read_bits({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}) == 8
+    assert read_bits({}) is None

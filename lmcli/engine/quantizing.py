@@ -81,10 +81,15 @@ def scheme(bits: int, left: set[str]) -> dict[str, Any]:
         "strategy": "channel" if bits == 8 else "group", "group_size": None if bits == 8 else GROUP,
     }  # fmt: skip
     layers = {name.removesuffix(".weight") for name in left if name.endswith(("_proj.weight", ".gate.weight"))}
-    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
+    form = "int-quantized" if bits == 8 else "pack-quantized"
+    # Said of the group, too: without it the library takes 8 bits beside whole activations for packed ones.
+    group = {
+        "targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None,
+        "format": form,
+    }  # fmt: skip
     return {
         "quant_method": "compressed-tensors",
-        "format": "int-quantized" if bits == 8 else "pack-quantized",
+        "format": form,
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
         "ignore": ["lm_head", *sorted(layers)],

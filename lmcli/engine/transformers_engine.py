@@ -39,7 +39,9 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    faithful = replace(options, dtype=_faithful_dtype(checkpoint, options.device, options.dtype))
+    # Nothing is packed by us, also where a library keeps the weights in few bits.
+    dtype = _faithful_dtype(checkpoint, options.device, options.dtype)
+    faithful = replace(options, dtype=dtype, low_memory=True)
     placement = place(checkpoint, faithful, report)
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
     model = _load(checkpoint, placement.dtype, options.trust_remote_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any, NoReturn
 
@@ -31,7 +32,10 @@ def refuse(checkpoint: Checkpoint, error: Exception) -> NoReturn:
         raise safety.refuse_remote_code(checkpoint.path, checkpoint.name) from error
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if isinstance(error, ImportError):
-        message, way_out = f"{checkpoint.name} needs a library that is not installed: {reason}", "install it"
+        # transformers says, in one way or another, how to install what quantized weights need.
+        command = re.search(r"pip install '?([\w.>=-]*\w)", reason)
+        message = f"{checkpoint.name} needs a library that is not installed: {reason}"
+        way_out = f"install it: pip install '{command[1]}'" if command else "install it"
     else:
         message = f"transformers cannot load {checkpoint.name}: {reason}"
         way_out = "pull it again, or choose another: lmcli list --all"
