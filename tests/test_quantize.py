@@ -22,11 +22,11 @@ from lmcli.checkpoints.quantized import parameters, read_bits
 from lmcli.engine import quantizing, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
+from lmcli.engine.int8 import can_int8
 from lmcli.engine.linear import Linear
 from lmcli.engine.quantization import (
     Int4Product,
     can_int4,
-    can_int8,
     dequantize,
     quantize_groups,
     quantize_rows,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lmcli.engine.quantization import Int4Product, Int8Product, can_int4, can_int8, dequantize, quantize_rows
+from lmcli.engine.int8 import Int8Product, can_int8
+from lmcli.engine.quantization import Int4Product, can_int4, dequantize, quantize_rows
 
 # From 16 rows on, bf16 arithmetic overtakes the packed product (measured on AVX-512 with bf16).
 PACKED_ROWS = 8

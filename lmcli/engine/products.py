@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lmcli.engine.int8 import Int8Linear
 from lmcli.engine.linear import Linear, empty, prefill_dtype
 
 # What config.json calls an activation.
@@ -44,7 +43,8 @@ class Product:
         for part in self._parts:
             part.weight, part.bias = empty(0), None
         if in_int8:
-            self._compute = self._in_int8()
+            product, self._weight = Int8Linear(self._weight, self._bias), torch.empty(0)
+            self._compute = lambda x: self._activated(product(x.float()))
         elif device.type == "cpu" and dtype is torch.bfloat16 and _can_block():
             self._compute = self._blocked()
 
@@ -70,18 +70,6 @@ class Product:
 
         return compute
 
-    def _in_int8(self) -> Callable[[Tensor], Tensor]:
-        """The weights in int8, a scale a row; x is brought to int8 in every call, by one scale for all of it."""
-        weight, self._weight = self._weight, torch.empty(0)
-        scales = weight.abs().amax(1).clamp(min=1e-12) / 127
-        values = (weight / scales.unsqueeze(1)).round().to(torch.int8)
-        packed = _packed_int8(values, scales, self._bias)
-
-        def compute(x: Tensor) -> Tensor:
-            return self._activated(torch.ops.quantized.linear_dynamic.default(x.float(), packed, False))
-
-        return compute
-
 
 def _stacked(tensors: list[Tensor]) -> Tensor:
     """All their rows; those of a single one stay where they are."""
@@ -90,17 +78,3 @@ def _stacked(tensors: list[Tensor]) -> Tensor:
 
 def _can_block() -> bool:
     return prefill_dtype() is torch.bfloat16 and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-
-
-def _packed_int8(values: Tensor, scales: Tensor, bias: Tensor) -> Any:
-    """torch's packed weight of int8 `values` (N, K) with a scale a row."""
-    backends: Any = torch.backends.quantized
-    before = backends.engine
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Quantized tensors as such will leave torch, not these products.
-        zeros = torch.zeros(len(scales), dtype=torch.long)
-        weight = torch._make_per_channel_quantized_tensor(values, scales.double(), zeros, 0)
-        backends.engine = "onednn" if "onednn" in backends.supported_engines else before
-        packed = torch.ops.quantized.linear_prepack(weight, bias)
-        backends.engine = before
-    return packed

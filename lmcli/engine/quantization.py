@@ -1,4 +1,4 @@
-"""Weights in 8 or 4 bits: how they are rounded, stored and read back, and products with them on a CPU.
+"""Weights in 8 or 4 bits: how they are rounded, stored and read back, and products with 4 bits on a CPU.
 
 They are stored as the compressed-tensors library does: int8 values (N, K) with a scale a row (`int-quantized`); or
 eight values of 4 bits in each int32 (N, K/8), the first in the lowest bits and each 8 too large, with a scale (N, K/32)
@@ -6,9 +6,6 @@ for every 32 values of a row (`pack-quantized`).
 """
 
 from __future__ import annotations
-
-import warnings
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,39 +81,6 @@ class Int4Product(nn.Module):
         return y.float() if self.bias is None else y.float() + self.bias
 
 
-class Int8Product(nn.Module):
-    """x (T, K) times the transpose of int8 values (N, K) with scales (N,), plus a bias (N,) or none: fp32 (T, N).
-
-    Rounding x to 8 bits costs more accuracy than rounding the weights does, for a few of its channels are far larger
-    than the others (Dettmers et al. 2022, arXiv:2208.07339). So a row goes in as two: rounded, and what that leaves,
-    254 times as large. That is 16 bits for 17 µs a product, since decode waits for the weights, not for arithmetic.
-    """
-
-    def __init__(self, values: Tensor, scale: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        zeros = torch.zeros(len(values), dtype=torch.long)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # That quantized tensors will go; the products have no other input yet.
-            quantized = torch._make_per_channel_quantized_tensor(values, scale.double(), zeros, 0)
-        self.packed: Any = torch.ops.quantized.linear_prepack(quantized, None)
-        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        step = x.abs().amax(1, keepdim=True).mul_(1 / 127).clamp_(min=torch.finfo(torch.float32).tiny)
-        fine = x / step
-        coarse = fine.round()
-        rows = torch.cat((coarse, fine.sub_(coarse).mul_(254)))  # both of -127 to 127, so 1 is the kernel's step
-        product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(rows, 1.0, 128, self.packed)
-        coarse, fine = product.chunk(2)
-        y: Tensor = coarse.add_(fine, alpha=1 / 254).mul_(step)
-        return y if self.bias is None else y + self.bias
-
-
 def can_int4() -> bool:
     """Whether this build of torch has the int4 product."""
     return hasattr(torch.ops.aten, "_weight_int4pack_mm_for_cpu")
-
-
-def can_int8() -> bool:
-    """Whether this build of torch has the int8 product (x86)."""
-    return "x86" in torch.backends.quantized.supported_engines
