@@ -337,7 +337,7 @@ def test_what_cannot_be_quantized_is_told_in_one_line(
         assert result.code == 2
         assert reason in result.stderr
         assert not (tmp_path / "out").exists()
-    for name in ("smollm2", "../x y", "-", "model.gguf"):
+    for name in ("smollm2", "x y", "-", "model.gguf"):
         assert invoke("quantize", str(folder), "-o", name, variables=here).code in (1, 2), name
 
 
