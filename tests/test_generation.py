@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.sampling import Sampler, filter_logits
+from lmcli.engine.start_up import process_age
 from lmcli.engine.text_stream import ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, FastTokenizer
 from lmcli.errors import CheckpointError, InputTooLong
@@ -313,3 +315,37 @@ def test_running_out_of_memory_in_an_answer_is_told_as_such(folder: Path, monkey
     monkeypatch.setattr(loaded.decoder, "forward", full)
     with pytest.raises(OutOfMemory):
         list(loaded.stream("Once", SamplingParams()))
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_a_short_answer_records_no_graph_and_a_long_one_does_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    """With nothing to pack as with something: a graph costs as much as some ten tokens."""
+    recorded: list[int] = []
+    loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", dtype))
+    assert isinstance(loaded, GenerationEngine)
+    monkeypatch.setattr(loaded.tokenizer, "stop_ids", frozenset())
+    monkeypatch.setattr("lmcli.engine.recorded._record", lambda decoder, inputs: recorded.append(1) or decoder)
+    list(loaded.stream("Once", SamplingParams(max_tokens=10)))
+    assert not recorded
+    list(loaded.stream("Once", SamplingParams(max_tokens=40)))
+    assert recorded
+
+
+def test_a_damaged_checkpoint_is_told_of_by_loading_not_by_reading_ahead(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny.save(tmp_path, tiny.config("llama"))
+    checkpoint = tiny.checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="is missing"):
+        engine.load(checkpoint, LoadOptions("cpu"))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_age_of_the_process_grows_with_the_clock() -> None:
+    age, before = process_age(), time.perf_counter()
+    assert age > 0
+    time.sleep(0.1)
+    assert process_age() - age == pytest.approx(time.perf_counter() - before, abs=0.05)

@@ -24,12 +24,15 @@ def load(
     config, OutOfMemory.
     """
     _ready()
-    entered = time.time()
-    from lmcli.engine.loading import load_engine, process_start
+    from lmcli.engine.start_up import process_age, read_ahead
     from lmcli.types import LoadOptions, Timing
 
+    report(Timing("start Python and lmcli", process_age()))
+    entered = time.time()
+    read_ahead(checkpoint)
+    from lmcli.engine.loading import load_engine
+
     imported = time.time()
-    report(Timing("start Python and lmcli", entered - process_start()))
     report(Timing("import torch", imported - entered))
     engine = load_engine(checkpoint, options or LoadOptions(), report)
     report(Timing(f"open {checkpoint.name}", time.time() - imported))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import psutil
-
 from lmcli.engine import encoder_engine, seq2seq_engine, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.memory import memory_errors
@@ -32,12 +30,6 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
             return _transformers(checkpoint, options, report)
         engine: Engine = ours.open_engine(checkpoint, understood, options, report)
         return engine
-
-
-def process_start() -> float:
-    """When this process began, in seconds since 1970."""
-    began: float = psutil.Process().create_time()
-    return began
 
 
 def _transformers(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:

@@ -31,18 +31,16 @@ class Packer:
         # as large as all of these together.
         self._scratch = torch.empty(0)
 
-    @property
-    def done(self) -> bool:
-        return not self._waiting
-
-    def token(self) -> None:
-        """Before each token that is decoded: do its share."""
+    def token(self) -> bool:
+        """Before each token that is decoded: do its share. Whether all is packed, and the answer no short one."""
         self._tokens += 1
         if self._at_once:
             self.all()
-        elif self._tokens > _FIRST_TOKENS:
-            for _ in range(min(_PER_TOKEN, len(self._waiting))):
-                self._next()
+        if self._tokens <= _FIRST_TOKENS:
+            return False
+        for _ in range(min(_PER_TOKEN, len(self._waiting))):
+            self._next()
+        return not self._waiting
 
     def all(self) -> None:
         """Pack what is left."""

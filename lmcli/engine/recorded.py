@@ -32,14 +32,10 @@ class Recorded:
 
         The graphs hold the weights as they are now, packed ones included.
         """
-        # torch no longer supports recording from Python 3.14 on; the decoder itself does the same, slower.
         projections = self._decoder.projections()
         recordable = self._decoder.recordable and all(projection.recordable for projection in projections)
+        # torch no longer supports recording from Python 3.14 on; the decoder itself does the same, slower.
         self._recording = recordable and sys.version_info < (3, 14)
-
-    @property
-    def recording(self) -> bool:
-        return self._recording
 
     def __call__(
         self, tokens: Tensor, rotation: tuple[Tensor, Tensor], slots: Slots, masks: Tensor | None = None

@@ -92,6 +92,7 @@ class TorchDecoder:
         self.tokens: list[int] = []
         self._decoder = decoder
         self._recorded = Recorded(decoder)
+        self._ready = False  # whether all that makes decode faster is done
         self._rope = Rope(decoder.ropes, config.head_dim, placement.device)
         # A mixture reads other experts for each token.
         self.verifies = decoder.recordable and self.keys_last
@@ -122,8 +123,7 @@ class TorchDecoder:
 
     def prepare(self) -> None:
         self._packer.all()
-        if self._packer.done:
-            self._recorded.record()
+        self._record()
 
     def rewind(self, length: int) -> int:
         if not self._rope.agree(length, self._cache.length):
@@ -174,10 +174,12 @@ class TorchDecoder:
 
     def _pack_ahead(self) -> None:
         """Before each token that is decoded: its share of what makes the next ones faster."""
-        if not self._packer.done:
-            self._packer.token()
-        elif not self._recorded.recording:
-            self._recorded.record()
+        if not self._ready and self._packer.token():
+            self._record()
+
+    def _record(self) -> None:
+        self._ready = True
+        self._recorded.record()
 
 
 class TorchBatch:
