@@ -102,6 +102,17 @@ def read_bart_dimensions(fields: Seq2SeqFields) -> dict[str, Any]:
     }
 
 
+def read_bart_norms(fields: Seq2SeqFields, pre_norm: bool = False, embedding_norm: bool = False) -> dict[str, bool]:
+    """Where a descendant of BART normalizes, as fields of EncoderDecoderConfig. Raises NotUnderstood.
+
+    Earlier versions of transformers wrote it down; a family has no other form any more.
+    """
+    fields.expect("normalize_before", pre_norm)
+    fields.expect("add_final_layer_norm", pre_norm)
+    fields.expect("normalize_embedding", embedding_norm)
+    return {"pre_norm": pre_norm, "embedding_norm": embedding_norm}
+
+
 def read_activation(name: str) -> str:
     """An activation as transformers names it. Raises NotUnderstood."""
     if name not in ACTIVATIONS:
