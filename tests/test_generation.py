@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -15,12 +19,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lmcli import engine
+from lmcli.engine.device import place
 from lmcli.engine.generation import GenerationEngine
+from lmcli.engine.linear import can_pack
 from lmcli.engine.sampling import Sampler, filter_logits
 from lmcli.engine.start_up import process_age
 from lmcli.engine.text_stream import ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, FastTokenizer
-from lmcli.errors import CheckpointError, InputTooLong
+from lmcli.errors import CheckpointError, InputTooLong, OutOfMemory
 from lmcli.types import Chunk, Conversation, Done, Event, LoadOptions, Reasoning, SamplingParams, TaskResult
 
 TEXT = "Grüße! 今天天气很好 👩‍👩‍👧 naïve\n\tdone"
@@ -304,8 +310,6 @@ def test_an_added_token_the_template_speaks_in_is_only_text_in_a_message(tmp_pat
 
 
 def test_running_out_of_memory_in_an_answer_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmcli.errors import OutOfMemory
-
     loaded = engine.load(tiny.checkpoint(folder), LoadOptions("cpu", "float32"))
     assert isinstance(loaded, GenerationEngine)
 
@@ -349,3 +353,32 @@ def test_the_age_of_the_process_grows_with_the_clock() -> None:
     assert age > 0
     time.sleep(0.1)
     assert process_age() - age == pytest.approx(time.perf_counter() - before, abs=0.05)
+
+
+@pytest.mark.skipif(not (can_pack() and can_pack(8)), reason="nothing is packed in this torch")
+@pytest.mark.parametrize(("bits", "bytes_needed"), [(None, 6_000_000), (8, 1_200_000 + 9_000_000)], ids=str)
+def test_a_large_head_must_fit_in_fp32_while_it_is_packed(
+    bits: int | None, bytes_needed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 1000, "hidden_size": 1000}))
+    large = replace(tiny.checkpoint(tmp_path, dtype="bfloat16"), num_parameters=1_200_000)
+
+    def place_with(free: int) -> None:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
+        place(large, LoadOptions("cpu", bits=bits), lambda event: None)
+
+    place_with(bytes_needed)
+    with pytest.raises(OutOfMemory):
+        place_with(bytes_needed - 1)
+
+
+def test_a_decoder_imports_no_other_kind_of_engine(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from lmcli import engine; from lmcli.types import *\n"
+        f"folder = Path({str(folder)!r})\n"
+        "engine.load(Checkpoint('m', folder, None, 'llama', 'causal', 'float32', 1, 1), LoadOptions('cpu'))\n"
+        "others = {'seq2seq_engine', 'seq2seq_config', 'encoder_engine', 'projection', 'transformers_engine'}\n"
+        "sys.exit(str({f'lmcli.engine.{name}' for name in others} & set(sys.modules) or '') or None)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

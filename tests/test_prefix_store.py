@@ -396,3 +396,20 @@ def run(*arguments: str, variables: dict[str, str]) -> Result:
     stdout, stderr = io.StringIO(), io.StringIO()
     code = cli.run(list(arguments), Environment(io.BytesIO(), stdout, stderr, variables, engine.load))
     return Result(code, stdout.getvalue(), stderr.getvalue())
+
+
+def test_the_files_are_fingerprinted_only_where_prompts_are_kept(
+    folder: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+
+    def take(path: Path) -> str:
+        taken.append(path)
+        return fingerprint(path)
+
+    monkeypatch.setattr(prefix_store, "fingerprint", take)
+    load(folder, None)
+    load(folder, prompts, limit=0)
+    assert not taken
+    load(folder, prompts)
+    assert taken == [folder]

@@ -31,8 +31,12 @@ class Placement:
 
     @property
     def cache_dtype(self) -> torch.dtype:
-        """Of the KV cache: on a CPU attention of one token is fastest in fp32, a GPU reads half as much in half
-        precision, and with little memory that counts everywhere."""
+        """Of the KV cache: fp32 on a CPU, where half precision rounds and hardly saves time; a GPU reads half as much
+        in it, and with little memory that counts everywhere.
+
+        Attention of one token in SmolLM2-135M's shape, masked or not, with the weights read in between, took in bf16
+        1.1 times as long as in fp32 over 512 cached tokens and as long over 2,000; in fp16 1.1 and 0.93 times.
+        """
         if self.device.type != "cpu" or self.dtype is torch.float32:
             return self.dtype
         return prefill_dtype() if self.low_memory else torch.float32
@@ -62,17 +66,32 @@ def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event]
     packs = where.type == "cpu" and (options.dtype == "auto" or bits is not None) and can_pack(bits)
     placement = Placement(where, dtype, packs and not options.low_memory, bits, options.low_memory)
     report(Notice(f"{checkpoint.name} on {placement}, {torch.get_num_threads()} threads", verbose=True))
-    # Mapped weights can be paged out again; it is the packed copies or converted ones that must fit.
     if not placement.low_memory:
-        check_memory(checkpoint, where, _bytes_per_parameter(checkpoint, placement))
+        check_memory(checkpoint, where, _bytes_needed(checkpoint, placement))
     return placement
 
 
 _STORED = {"int8": 8, "int4": 4}
 
 
-def _bytes_per_parameter(checkpoint: Checkpoint, placement: Placement) -> float:
+def _bytes_needed(checkpoint: Checkpoint, placement: Placement) -> float:
     """Mapped weights can be paged out again; it is the packed copies or converted ones that must fit."""
+    copies = checkpoint.num_parameters * _bytes_per_parameter(checkpoint, placement)
+    if not placement.packed or checkpoint.kind != "causal":
+        return copies
+    # The head is packed before any other layer, from a copy in fp32, to int8 through another one: where the vocabulary
+    # is most of the checkpoint that is more than all the copies later.
+    rounded = placement.keeps_bits and checkpoint.dtype not in _STORED
+    return max(copies, (copies / 2 if rounded else 0) + _head_size(checkpoint) * (9 if placement.bits else 6))
+
+
+def _head_size(checkpoint: Checkpoint) -> int:
+    config = read_json(checkpoint.path / "config.json")
+    rows, width = config.get("vocab_size"), config.get("hidden_size")
+    return rows * width if isinstance(rows, int) and isinstance(width, int) else 0
+
+
+def _bytes_per_parameter(checkpoint: Checkpoint, placement: Placement) -> float:
     if placement.keeps_bits:
         # The packed head is in int8. What was not stored in so many bits is held twice.
         return 1 if checkpoint.dtype in _STORED else 2 if placement.bits == 8 else 1.2

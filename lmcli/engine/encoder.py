@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lmcli.engine.config import ConfigFields, NotUnderstood
 from lmcli.engine.linear import Linear, empty
-from lmcli.engine.products import ACTIVATIONS, Product
+from lmcli.engine.projection import ACTIVATIONS, Projection
 from lmcli.engine.rows import Rows
 
 # Dropout and training, what older versions wrote for decoders, and heads of other tasks.
@@ -104,11 +104,11 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.dense = Linear(hidden, hidden, bias=True)
         self.output = Linear(hidden, len(config.labels), bias=True)
-        self.head = Product(self.dense, activation=config.head_activation), Product(self.output)
+        self.head = Projection(self.dense, activation=config.head_activation), Projection(self.output)
 
     def forward(self, rows: Rows) -> Tensor:
         """Logits (texts, labels) in fp32."""
-        # The residual stream stays in fp32, the products take it in their own precision.
+        # The residual stream stays in fp32, the projections take it in their own precision.
         x = self.words(rows.tokens) + self.positions(rows.positions + self.config.first_position)  # (rows · R, hidden)
         if self.token_types is not None:
             x += self.token_types.weight[0]  # One text has one type of tokens.
@@ -121,9 +121,9 @@ class Encoder(nn.Module):
         logits: Tensor = output(dense(x)).float()
         return logits
 
-    def products(self) -> list[Product]:
+    def projections(self) -> list[Projection]:
         """The layers' linear parts, where the work is; the head's few rows stay as precise as they are."""
-        return [product for layer in self.layers for product in layer.products]
+        return [projection for layer in self.layers for projection in layer.projections]
 
 
 class Table(nn.Module):
@@ -160,16 +160,16 @@ class Layer(nn.Module):
         self.attention_norm = LayerNorm(hidden, config.norm_eps)
         self.up, self.down = Linear(hidden, inner, bias=True), Linear(inner, hidden, bias=True)
         self.mlp_norm = LayerNorm(hidden, config.norm_eps)
-        self.products = (
-            Product(self.query, self.key, self.value),
-            Product(self.attended),
-            Product(self.up, activation=config.activation),
-            Product(self.down),
+        self.projections = (
+            Projection(self.query, self.key, self.value),
+            Projection(self.attended),
+            Projection(self.up, activation=config.activation),
+            Projection(self.down),
         )
 
     def forward(self, x: Tensor, rows: Rows, only: Tensor | None = None) -> Tensor:
         """x (tokens, hidden) to the same, or to the tokens `only` of it."""
-        qkv, attended, up, down = self.products
+        qkv, attended, up, down = self.projections
         y = self._attend(qkv(x), rows)
         if only is not None:
             x, y = x[only], y[only]

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lmcli.engine.families.llama import Embedding
 from lmcli.engine.linear import Linear, empty
-from lmcli.engine.projection import Projection, activate
+from lmcli.engine.projection import ACTIVATIONS, Projection
 from lmcli.engine.seq2seq_cache import LayerSlot, Seq2SeqCache, SourceKeys
 from lmcli.engine.seq2seq_config import EncoderDecoderConfig, StackConfig
 
@@ -195,7 +195,7 @@ class FeedForward(nn.Module):
         hidden, bias = config.hidden_size, config.bias
         self.fc1, self.fc2 = Linear(hidden, inner, bias), Linear(inner, hidden, bias)
         self.gate = Linear(hidden, inner, bias) if config.gated else None
-        self.activation = config.activation
+        self.activate = ACTIVATIONS[config.activation]
         if self.gate is None:
             self.inner = Projection(self.fc1, activation=config.activation)
         else:
@@ -207,7 +207,7 @@ class FeedForward(nn.Module):
         y = self.inner(x)
         if self.gate is not None:
             gate, y = y.chunk(2, -1)
-            y = activate(gate, self.activation) * y
+            y = self.activate(gate) * y
         return self.outer(y)
 
 

@@ -67,10 +67,10 @@ def load_encoder(
             part.to(placement.device)
         elif isinstance(part, LayerNorm):
             part.to(placement.device, torch.float32)
-    for product in encoder.products():
-        product.prepare(placement.dtype, placement.device, bits)
-    for product in encoder.head:
-        product.prepare(torch.float32, placement.device)
+    for projection in encoder.projections():
+        projection.prepare(placement.dtype, placement.device, bits)
+    for projection in encoder.head:
+        projection.prepare(torch.float32, placement.device)
     return encoder.eval()
 
 

@@ -111,7 +111,7 @@ class Fused(nn.Module):
         bias = self._bias()
         if bits in (8, 4) and can_int8():
             self.packed = Int8Product(*quantize_rows(weight), bias)
-        elif can_pack() and weight.abs().max() <= torch.finfo(torch.float16).max:
+        elif can_pack() and _widest(weight) <= torch.finfo(torch.float16).max:
             # Else it stays as it is: fp16 could not hold it.
             self.packed = HalfProduct(weight, bias)
 
@@ -153,6 +153,12 @@ def prefill_dtype() -> torch.dtype:
     """What this CPU multiplies matrices fastest in: bf16, 2.5 times as fast as fp32, where it has it."""
     mkldnn = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if mkldnn else torch.float32
+
+
+def _widest(weight: Tensor) -> Tensor:
+    """The largest of the absolute values, NaN where one is; abs() would copy a whole vocabulary for it."""
+    low, high = weight.aminmax()
+    return torch.maximum(-low, high)
 
 
 def _as(parameter: nn.Parameter | None, dtype: torch.dtype) -> Tensor | None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
-from lmcli.engine import encoder_engine, seq2seq_engine, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
 
-_OURS = {"causal": torch_engine, "seq2seq": seq2seq_engine, "classifier": encoder_engine}
+# Modules by name, so that a checkpoint imports the engine of its own kind and not what the others need.
+_OURS = {"causal": "torch_engine", "seq2seq": "seq2seq_engine", "classifier": "encoder_engine"}
 
 
 def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """See lmcli.engine.load."""
-    ours = _OURS[checkpoint.kind]
+    ours = import_module(f"lmcli.engine.{_OURS[checkpoint.kind]}")
     if options.bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")
     with memory_errors(checkpoint):

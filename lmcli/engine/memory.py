@@ -28,9 +28,8 @@ def memory_errors(checkpoint: Checkpoint) -> Iterator[None]:
         raise OutOfMemory(f"{checkpoint.name} does not fit into memory", _WAY_OUT) from error
 
 
-def check_memory(checkpoint: Checkpoint, device: torch.device, bytes_per_parameter: float) -> None:
-    """Raises OutOfMemory where the weights alone cannot fit."""
-    needed = checkpoint.num_parameters * bytes_per_parameter
+def check_memory(checkpoint: Checkpoint, device: torch.device, needed: float) -> None:
+    """Raises OutOfMemory where the weights alone, `needed` bytes of them, cannot fit."""
     on_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     if needed > free:

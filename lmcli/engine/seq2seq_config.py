@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lmcli.engine.config import ConfigFields, NotUnderstood
 from lmcli.engine.generation_settings import SETTINGS
-from lmcli.engine.projection import Activation
+from lmcli.engine.projection import ACTIVATIONS
 
 UNBOUNDED = 10**9  # tokens of context where distances take the place of positions
 Positions = Literal["sinusoidal", "fairseq", "learned", "relative"]
@@ -47,7 +47,7 @@ class EncoderDecoderConfig:
     context_length: int
     encoder: StackConfig
     decoder: StackConfig
-    activation: Activation
+    activation: str
     positions: Positions
     pad_token_id: int
     position_offset: int = 0
@@ -102,11 +102,19 @@ def read_bart_dimensions(fields: Seq2SeqFields) -> dict[str, Any]:
     }
 
 
-def read_activation(name: str) -> Activation:
-    """An activation as transformers names it."""
-    known: dict[str, Activation] = {
-        "relu": "relu", "gelu": "gelu", "gelu_new": "gelu_new", "silu": "silu", "swish": "silu",
-    }  # fmt: skip
-    if name not in known:
+def read_bart_norms(fields: Seq2SeqFields, pre_norm: bool = False, embedding_norm: bool = False) -> dict[str, bool]:
+    """Where a descendant of BART normalizes, as fields of EncoderDecoderConfig. Raises NotUnderstood.
+
+    Earlier versions of transformers wrote it down; a family has no other form any more.
+    """
+    fields.expect("normalize_before", pre_norm)
+    fields.expect("add_final_layer_norm", pre_norm)
+    fields.expect("normalize_embedding", embedding_norm)
+    return {"pre_norm": pre_norm, "embedding_norm": embedding_norm}
+
+
+def read_activation(name: str) -> str:
+    """An activation as transformers names it. Raises NotUnderstood."""
+    if name not in ACTIVATIONS:
         raise NotUnderstood(f"the activation {name!r}")
-    return known[name]
+    return name

@@ -19,7 +19,6 @@ from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.offline import stay_offline
 from lmcli.engine.output_head import OutputHead
-from lmcli.engine.projection import Precision
 from lmcli.engine.rewriting import Clock, RewritingEngine
 from lmcli.engine.sampling import Sampler
 from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig
@@ -55,8 +54,7 @@ def open_engine(
     placement = place(checkpoint, replace(options, dtype=fast), report)
     tokenizer = _load_tokenizer(checkpoint)
     can = placement.device.type == "cpu" and can_int8()
-    precision: Precision = "int8" if bits == 8 and can else placement.dtype
-    module, weights = load_module(checkpoint.path, config, placement.device, precision)
+    module, weights = load_module(checkpoint.path, config, placement.device, placement.dtype, bits)
     int8 = can and (dtype == "auto" or bits == 8)
     # What int8 has found is weighed with the weights as they lie in the file.
     weight = weights.weight if int8 else weights.weight.to(placement.dtype)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.encoder_decoder import EncoderDecoder
-from lmcli.engine.projection import Precision
 from lmcli.engine.seq2seq_config import EncoderDecoderConfig
 from lmcli.engine.weights import assign, read_weights
 
@@ -25,11 +24,12 @@ class HeadWeights(NamedTuple):
 
 
 def load_module(
-    folder: Path, config: EncoderDecoderConfig, device: torch.device, precision: Precision
+    folder: Path, config: EncoderDecoderConfig, device: torch.device, dtype: torch.dtype, bits: int | None = None
 ) -> tuple[EncoderDecoder, HeadWeights]:
     """The module with the checkpoint's weights, and its head's. Raises CheckpointError for weights that do not fit.
 
-    Its projections compute in `precision`. The embedding stays as it lies in its file: of it a row is read at a time.
+    Its projections compute in `dtype`, or in `bits` (8). The embedding stays as it lies in its file: of it a row is
+    read at a time.
     """
     weights = {_renamed(name, config): weight for name, weight in read_weights(folder).items()}
     embeddings = [weights.pop(name) for name in _EMBEDDINGS if name in weights]
@@ -40,7 +40,7 @@ def load_module(
     module = EncoderDecoder(config)
     assign(module, {name: _placed(name, weight, device) for name, weight in weights.items()})
     for projection in module.projections():
-        projection.prepare(precision)
+        projection.prepare(dtype, device, bits)
     # A head of its own stands last; one that is tied is not in the file.
     head = embeddings[-1].to(device)
     return module.eval(), HeadWeights(head, None if bias is None else bias.to(device).float().flatten())

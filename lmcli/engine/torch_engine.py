@@ -46,12 +46,14 @@ def open_engine(
 ) -> GenerationEngine:
     """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
     placement = place(checkpoint, options, report)
-    identity = Identity.of(
-        checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
-    )
+    identity = None
+    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
+        # Before the weights are read, so that it cannot be a later one than theirs.
+        computing = f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
+        identity = Identity.of(checkpoint.path, computing)
     decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
     prefixes = None
-    if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes and decoder.keys_last:
+    if identity and options.prompt_dir and decoder.keys_last:
         prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
     return GenerationEngine(checkpoint, FastTokenizer(checkpoint.path), decoder, options.context, prefixes)
 

@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lmcli.engine.config import DecoderConfig, NotUnderstood
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig
 
 if TYPE_CHECKING:
     from lmcli.engine.families.llama import Decoder
+    from lmcli.engine.seq2seq_config import EncoderDecoderConfig
 
 
 def read_config(config: dict[str, Any]) -> DecoderConfig:

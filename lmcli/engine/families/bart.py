@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions
+from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions, read_bart_norms
 
 
 def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     fields = Seq2SeqFields(config)
-    dimensions = read_bart_dimensions(fields)
-    # Earlier versions of transformers wrote what BART is; it has no other form any more.
-    fields.expect("normalize_before", False)
-    fields.expect("normalize_embedding", True)
-    fields.expect("add_final_layer_norm", False)
+    dimensions = read_bart_dimensions(fields) | read_bart_norms(fields, embedding_norm=True)
     fields.finish()
     return EncoderDecoderConfig(
-        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, embedding_norm=True,
-        logits_bias=True,
-    )  # fmt: skip
+        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, logits_bias=True
+    )

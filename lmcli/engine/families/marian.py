@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions
+from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions, read_bart_norms
 
 
 def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     fields = Seq2SeqFields(config)
-    dimensions = read_bart_dimensions(fields)
-    for name in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
-        fields.expect(name, False)
+    dimensions = read_bart_dimensions(fields) | read_bart_norms(fields)
     fields.finish()
     return EncoderDecoderConfig(
         **dimensions, pad_token_id=fields.pad_token_id, positions="sinusoidal", logits_bias=True

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions
+from lmcli.engine.seq2seq_config import EncoderDecoderConfig, Seq2SeqFields, read_bart_dimensions, read_bart_norms
 
 
 def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     fields = Seq2SeqFields(config)
-    dimensions = read_bart_dimensions(fields)
-    for name in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
-        fields.expect(name, True)
+    dimensions = read_bart_dimensions(fields) | read_bart_norms(fields, pre_norm=True, embedding_norm=True)
     fields.finish()
     return EncoderDecoderConfig(
-        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, embedding_norm=True,
-        pre_norm=True, logits_bias=True,
-    )  # fmt: skip
+        **dimensions, pad_token_id=fields.pad_token_id, positions="learned", position_offset=2, logits_bias=True
+    )

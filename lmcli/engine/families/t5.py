@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from lmcli.engine.config import NotUnderstood
-from lmcli.engine.projection import Activation
 from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig, Seq2SeqFields, StackConfig, read_activation
 
 # T5 numbers the parts of a layer; the feed-forward one is the last.
@@ -53,7 +52,7 @@ def read_seq2seq(config: dict[str, Any]) -> EncoderDecoderConfig:
     )  # fmt: skip
 
 
-def _feed_forward(fields: Seq2SeqFields) -> tuple[bool, Activation]:
+def _feed_forward(fields: Seq2SeqFields) -> tuple[bool, str]:
     """Whether a gate multiplies the inner layer, and its activation."""
     gate, _, name = str(fields.get("feed_forward_proj", "relu")).rpartition("-")
     if gate not in ("", "gated"):
