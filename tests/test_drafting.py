@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Conversation, Event, LoadOptions, Notice, SamplingParams, TaskResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-UNLIMITED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+UNLIMITED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PROMPT = "the cat sat on the mat and the dog"
 CHEAP = 0.05  # of a pass
 DRAFTS = ("same", "other", "qwen2", "longrope")
@@ -68,9 +69,18 @@ def engines(
 
 
 @pytest.fixture
-def ours(main: Checkpoint) -> GenerationEngine:
-    """Always right."""
-    return load(main, main)
+def ours(engines: dict[str, GenerationEngine], monkeypatch: pytest.MonkeyPatch) -> GenerationEngine:
+    """With a draft that is always right; no token ends an answer."""
+    return fresh(engines["same"], monkeypatch)
+
+
+def fresh(loaded: GenerationEngine, monkeypatch: pytest.MonkeyPatch) -> GenerationEngine:
+    assert loaded.draft is not None
+    for decoder in (loaded.decoder, loaded.draft.decoder):
+        decoder.rewind(0)
+    loaded.draft.pace = DraftPace(CHEAP)
+    monkeypatch.setattr(loaded.tokenizer, "stop_ids", frozenset())
+    return loaded
 
 
 def answer(loaded: GenerationEngine, prompt: str, params: SamplingParams, drafts: bool) -> tuple[str, str, int]:
@@ -123,21 +133,20 @@ def test_greedy_answers_are_those_without_a_draft(
 def test_drawn_answers_of_one_seed_are_those_without_a_draft(
     name: str, penalty: float, engines: dict[str, GenerationEngine]
 ) -> None:
-    for seed in range(5):
-        params = SamplingParams(max_tokens=40, temperature=0.9, top_k=4, repetition_penalty=penalty, seed=seed)
+    for seed in range(3):
+        params = SamplingParams(max_tokens=30, temperature=0.9, top_k=4, repetition_penalty=penalty, seed=seed)
         assert answer(engines[name], PROMPT, params, True) == answer(engines[name], PROMPT, params, False)
 
 
 def test_recorded_passes_draft_and_check_the_same(main: Checkpoint, other: Checkpoint) -> None:
     for draft in (main, other):
-        loaded = load(main, draft)
-        expected = answer(loaded, PROMPT, SamplingParams(max_tokens=40), False)
+        loaded, params = load(main, draft), SamplingParams(max_tokens=30)
+        expected = answer(loaded, PROMPT, params, False)
         loaded.prepare()
-        assert answer(loaded, PROMPT, SamplingParams(max_tokens=40), True) == expected
+        assert answer(loaded, PROMPT, params, True) == expected
 
 
 def test_a_draft_that_is_right_saves_passes(ours: GenerationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours.tokenizer.stop_ids = frozenset()
     params = SamplingParams(max_tokens=80)
     expected = answer(ours, PROMPT, params, False)
     decoded, _ = passes(ours, monkeypatch)
@@ -150,18 +159,17 @@ def test_a_draft_that_is_right_saves_passes(ours: GenerationEngine, monkeypatch:
 
 
 def test_a_draft_that_is_wrong_costs_little(
-    main: Checkpoint, other: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    engines: dict[str, GenerationEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = load(main, other)
-    loaded.tokenizer.stop_ids = frozenset()
+    loaded = fresh(engines["other"], monkeypatch)
     decoded, drafted = passes(loaded, monkeypatch)
-    usage = TaskResult.fold(loaded.stream(PROMPT, SamplingParams(max_tokens=400))).usage
-    assert usage.accepted_tokens < 0.7 * usage.guessed_tokens
-    assert len(decoded) <= 400
+    list(loaded.stream(PROMPT, SamplingParams(max_tokens=200)))
+    assert len(decoded) <= 200
     first = len(drafted)
+    assert first < 80
     list(loaded.stream("another text", SamplingParams(max_tokens=200)))
     # What one answer taught holds for the next: few tokens are drafted, and the prompt is not read for nothing.
-    assert 0 < len(drafted) - first < 40
+    assert 0 < len(drafted) - first < 30
 
 
 def test_lookup_guesses_first_and_the_draft_where_nothing_repeats() -> None:
@@ -184,21 +192,35 @@ def test_lookup_guesses_first_and_the_draft_where_nothing_repeats() -> None:
     assert chain.guess([1, 2, 3, 4, 1, 2, 3, 4, 9], 0) == []
 
 
-def test_the_number_of_guesses_follows_what_they_cost_and_how_many_are_right() -> None:
-    def settled(cost: float, right: float) -> int:
-        """The usual length where that share of the passes is right in all, the others in nothing."""
-        pace, lengths = DraftPace(cost), []
-        for n in range(600):
-            lengths.append(length := pace.length())
-            if length:
-                pace.learn(length, length if int((n + 1) * right) > int(n * right) else 0)
-        return sorted(lengths)[300]
+def gain(cost: float, right: float) -> tuple[float, int]:
+    """Tokens in the time of one without guesses, each of which is right with that probability; the usual length."""
+    pace, drawn, tokens, time, lengths = DraftPace(cost), random.Random(1), 0, 0.0, []
+    for _ in range(2000):
+        lengths.append(length := pace.length())
+        accepted = next((n for n in range(length) if drawn.random() >= right), length)
+        if length:
+            pace.learn(length, accepted)
+        tokens, time = tokens + 1 + accepted, time + 1 + length * (cost + 0.1)
+    return tokens / time, sorted(lengths)[1000]
 
-    assert settled(0.05, 1.0) == MOST
-    assert settled(0.05, 0.0) == 0
-    assert 0 < settled(0.2, 0.7) < MOST
-    assert settled(1.0, 1.0) == 0  # As slow as the decoder itself.
-    assert settled(0.5, 1.0) > settled(0.5, 0.3)
+
+@pytest.mark.parametrize("cost", [0.05, 0.2, 0.5, 1.0, 3.0])
+def test_a_draft_never_costs_much_however_slow_and_wrong_it_is(cost: float) -> None:
+    for right in (0.0, 0.3, 0.5, 0.7, 0.9, 1.0):
+        assert gain(cost, right)[0] > (0.96 if cost <= 1 else 0.9)
+
+
+def test_a_good_draft_gains_nearly_what_the_best_length_would() -> None:
+    for cost, right in ((0.05, 0.6), (0.05, 0.8), (0.05, 1.0), (0.2, 0.8), (0.5, 0.9)):
+        best = max(sum(right**n for n in range(k + 1)) / (1 + k * (cost + 0.1)) for k in range(MOST + 1))
+        assert 1.1 < best * 0.93 < gain(cost, right)[0]
+
+
+def test_the_number_of_guesses_follows_what_they_cost_and_how_many_are_right() -> None:
+    assert gain(0.05, 1.0)[1] == MOST
+    assert MOST > gain(0.05, 0.8)[1] > gain(0.05, 0.6)[1] > gain(0.05, 0.0)[1] == 0
+    assert gain(0.05, 0.8)[1] > gain(0.5, 0.8)[1] > 0
+    assert gain(1.0, 1.0)[1] == 0  # As slow as the decoder itself.
 
 
 def test_a_rest_grows_and_ends() -> None:
@@ -218,7 +240,6 @@ def test_a_rest_grows_and_ends() -> None:
 
 
 def test_the_draft_reads_only_what_is_new(ours: GenerationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours.tokenizer.stop_ids = frozenset()
     _, drafted = passes(ours, monkeypatch)
     opening = Conversation.ask("Who is there? " * 8)
     text = TaskResult.fold(ours.stream(opening, SamplingParams(max_tokens=30))).text
@@ -243,8 +264,9 @@ def test_an_answer_left_half_way_leaves_both_caches_usable(name: str, engines: d
         assert told(TaskResult.fold(loaded.stream(PROMPT, params))) == expected
 
 
-@pytest.mark.parametrize("side", ["decoder", "draft"])
-@pytest.mark.parametrize("after", range(1, 8))
+@pytest.mark.parametrize(
+    ("side", "after"), [("decoder", 0), ("decoder", 1), ("decoder", 3), ("draft", 0), ("draft", 1), ("draft", 8)]
+)
 def test_ctrl_c_anywhere_leaves_both_caches_usable(
     side: str, after: int, ours: GenerationEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,8 +401,14 @@ def test_the_shared_prefix_is_what_both_begin_with(a: list[int], b: list[int]) -
 def here(tmp_path: Path) -> dict[str, str]:
     folder_checkpoint(tmp_path / "large")
     folder_checkpoint(tmp_path / "checkpoints" / "smollm2")
-    return {"LMCLI_MODEL": str(tmp_path / "large"), "LMCLI_CACHE": str(tmp_path), "LMCLI_STATE": str(tmp_path / "state"),
-           "LMCLI_CONFIG": str(tmp_path / "config.toml"), "HF_HUB_CACHE": str(tmp_path / "hub")}  # fmt: skip
+    places = {
+        "LMCLI_MODEL": "large",
+        "LMCLI_CACHE": ".",
+        "LMCLI_STATE": "state",
+        "LMCLI_CONFIG": "none",
+        "HF_HUB_CACHE": "hub",
+    }
+    return {name: str(tmp_path / place) for name, place in places.items()}
 
 
 @pytest.mark.parametrize("command", ["generate", "chat", "summarize", "translate --to fr"])
