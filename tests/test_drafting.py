@@ -23,7 +23,8 @@ from lmcli.engine.generation import GenerationEngine, shared_prefix
 from lmcli.engine.speculation import MOST, Chain, DraftPace, Lookup
 from lmcli.environment import Environment
 from lmcli.errors import UsageError
-from lmcli.types import Checkpoint, Conversation, Event, LoadOptions, Notice, SamplingParams, TaskResult
+from lmcli.render.plain import statistics
+from lmcli.types import Checkpoint, Conversation, Event, LoadOptions, Notice, SamplingParams, TaskResult, Usage
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 UNLIMITED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -326,6 +327,15 @@ def test_embeddings_padded_otherwise_are_no_matter(rows: int, draft_rows: int, t
         assert answer(loaded, PROMPT, params, True) == answer(loaded, PROMPT, params, False)
         most = max(most, *loaded.decoder.tokens)
     assert (most >= tiny.VOCAB_SIZE) == (rows > tiny.VOCAB_SIZE)
+
+
+def test_verbose_statistics_tell_how_many_guesses_were_right(ours: GenerationEngine) -> None:
+    one = TaskResult.fold(ours.stream(PROMPT, SamplingParams(max_tokens=20)))
+    usage = one.usage
+    assert f" · {usage.accepted_tokens} of {usage.guessed_tokens} guesses right · length" in statistics(one)
+    both = replace(one, usage=usage + usage)
+    assert f"{2 * usage.accepted_tokens} of {2 * usage.guessed_tokens} guesses" in statistics(both)
+    assert "guesses" not in statistics(replace(one, usage=Usage(9, 0, 3)))
 
 
 def test_the_same_tokens_written_otherwise_are_one_vocabulary(main: Checkpoint, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
+        if list(a[low:middle]) == list(b[low:middle]):
             low = middle
         else:
             high = middle - 1
