@@ -74,13 +74,14 @@ def open_draft(
     with memory_errors(checkpoint):
         placement = place(checkpoint, replace(options, draft=None), report)
         drafting = TorchDecoder(load_decoder(checkpoint, own, placement), placement)
-    cost = drafting.weight_bytes / decoder.weight_bytes
-    if cost >= 1:
+    size = drafting.weight_bytes / decoder.weight_bytes
+    if size >= 1:
         report(Notice(f"{checkpoint.name} is no smaller than {main.name}: as its draft it saves no time"))
-    return Draft(drafting, (own.vocab_size, config.vocab_size), DraftPace(cost))
+    return Draft(drafting, (own.vocab_size, config.vocab_size), DraftPace(_PASS * size))
 
 
 _WITHOUT = "leave out --draft"
+_PASS = 1.2  # A pass is not weights alone: measured were 0.34 for 0.27 of the bytes, 0.70 for 0.61.
 
 
 def _understand(checkpoint: Checkpoint) -> DecoderConfig:
