@@ -43,7 +43,8 @@ class LoadOptions:
     weights of the linear layers in so many bits each, None as the checkpoint has them. `context` is the most tokens the
     KV cache may hold, None as many as the checkpoint was made for. `low_memory` makes no faster copies of the weights.
     With `cache_prompt` the keys and values of a prompt's tokens are kept in `prompt_dir`, of all prompts at most
-    `prompt_dir_bytes`, and a prompt that begins like one of them is prefilled from there on.
+    `prompt_dir_bytes`, and a prompt that begins like one of them is prefilled from there on. `draft` is a smaller
+    checkpoint of the same vocabulary that guesses the next tokens, for the checkpoint to check.
     """
 
     device: str = "auto"
@@ -55,6 +56,7 @@ class LoadOptions:
     cache_prompt: bool = False
     prompt_dir: Path | None = None
     prompt_dir_bytes: int = 0
+    draft: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Usage:
     """Tokens and seconds of one answer.
 
     `prompt_tokens` includes `cached_tokens`, those the KV cache already held. `ttft_seconds` is from the request to
-    the first token, `decode_seconds` from there to the last one, `completion_tokens - 1` steps.
+    the first token, `decode_seconds` from there to the last one. Of `guessed_tokens`, guessed from the text or by a
+    draft and checked together, `accepted_tokens` were right.
     """
 
     prompt_tokens: int = 0
@@ -112,6 +115,8 @@ class Usage:
     completion_tokens: int = 0
     ttft_seconds: float = 0.0
     decode_seconds: float = 0.0
+    guessed_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def decode_tokens_per_second(self) -> float:
@@ -125,6 +130,8 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.ttft_seconds or other.ttft_seconds,
             self.decode_seconds + other.decode_seconds,
+            self.guessed_tokens + other.guessed_tokens,
+            self.accepted_tokens + other.accepted_tokens,
         )
 
 

@@ -25,6 +25,7 @@ class EngineChoice:
     environment: Environment
     flags: Mapping[str, Any]
     options: LoadOptions = field(default_factory=LoadOptions)  # the others are the settings'
+    draft_ref: str | None = None
 
     @cached_property
     def settings(self) -> settings.Settings:
@@ -40,9 +41,9 @@ class EngineChoice:
 
     def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
         """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO 639-1)."""
-        checkpoint = self.checkpoint(task, renderer, languages)
+        checkpoint, draft = self.checkpoint(task, renderer, languages), self.draft(renderer)
         with renderer.status(f"loading {checkpoint.name} …"):
-            return self.load(checkpoint, renderer.report)
+            return self.load(checkpoint, renderer.report, draft)
 
     def checkpoint(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Checkpoint:
         """The checkpoint for `task`, fetched where it is not here, after asking on a terminal.
@@ -53,6 +54,16 @@ class EngineChoice:
         ref = chosen or self.default(task, languages)
         if not chosen and (hint := _better(ref, task, languages)):
             renderer.report(Notice(hint))
+        return self._fetched(ref, renderer)
+
+    def draft(self, renderer: Renderer) -> Checkpoint | None:
+        """The checkpoint that is to guess ahead, fetched like the other; None where none was named."""
+        return None if self.draft_ref is None else self._fetched(self.draft_ref, renderer)
+
+    def load(self, checkpoint: Checkpoint, report: Callable[[Event], None], draft: Checkpoint | None = None) -> Engine:
+        return self.environment.load(checkpoint, replace(self.load_options, draft=draft), report)
+
+    def _fetched(self, ref: str, renderer: Renderer) -> Checkpoint:
         found = checkpoints.find(ref, self.settings)
         if found and not (self.options.trust_remote_code and safety.lacks_code(found.path)):
             return found
@@ -62,9 +73,6 @@ class EngineChoice:
                 raise checkpoints.missing(ref)
             self._ask(ref, wanted.entry)
         return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.options.trust_remote_code)
-
-    def load(self, checkpoint: Checkpoint, report: Callable[[Event], None]) -> Engine:
-        return self.environment.load(checkpoint, self.load_options, report)
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""

@@ -71,14 +71,21 @@ def engine_options(command: Command) -> Command:
         from lmcli.types import LoadOptions
 
         flags = {name: values.pop(name) for name in ("model", "device", "dtype", "offline")}
-        bits = values.pop("bits")
+        bits, draft = values.pop("bits"), values.pop("draft", None)
         options = LoadOptions(
             bits=int(bits) if bits else None,
             **{name: values.pop(name) for name in ("context", "low_memory", "trust_remote_code", "cache_prompt")},
         )
-        return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, options), **values)
+        return ctx.invoke(command, engine=EngineChoice(ctx.obj, flags, options, draft), **values)
 
     return reduce(lambda inner, option: option(inner), reversed(options), wrapped)  # type: ignore[return-value]
+
+
+def draft_option(command: Command) -> Command:
+    """--draft, below `engine_options`, for commands that write; it goes with `engine`."""
+    option = click.option("--draft", metavar="REF", shell_complete=complete_checkpoints,
+                          help="Smaller checkpoint that guesses ahead.")  # fmt: skip
+    return option(command)
 
 
 def sampling_options(temperature: float, top_p: float = 1.0) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from lmcli.commands._help import Command
-from lmcli.commands._options import engine_options, output_options, sampling_options
+from lmcli.commands._options import draft_option, engine_options, output_options, sampling_options
 from lmcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Examples:
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="System message: who the model is to be.")
 @engine_options
+@draft_option
 @sampling_options(temperature=0.2, top_p=0.9)
 @output_options
 @click.pass_context
@@ -47,10 +48,10 @@ def command(
     environment = engine.environment
     as_json = ctx.params["json_"] or ctx.params["jsonl"]
     if environment.stdin.isatty() and environment.stdout.isatty() and not as_json:
-        checkpoint = _instruct(engine.checkpoint("chat", renderer))
+        checkpoint, draft = _instruct(engine.checkpoint("chat", renderer)), engine.draft(renderer)
         return repl.run(
             Session(checkpoint, params).with_system(system or None),
-            lambda report: cast("CausalEngine", engine.load(checkpoint, report)),
+            lambda report: cast("CausalEngine", engine.load(checkpoint, report, draft)),
             environment,
             renderer.report,
             history=engine.settings.state_dir / "history",
@@ -60,9 +61,9 @@ def command(
     if environment.stdin.isatty() and prompt in (None, "", "-"):
         raise UsageError("there is nothing to answer", "lmcli chat PROMPT, or text on standard input")
     conversation = Conversation.ask(read_prompt(prompt, environment.stdin), system)
-    checkpoint = _instruct(engine.checkpoint("chat", renderer))
+    checkpoint, draft = _instruct(engine.checkpoint("chat", renderer)), engine.draft(renderer)
     with renderer.status(f"loading {checkpoint.name} …"):
-        loaded = cast("CausalEngine", engine.load(checkpoint, renderer.report))
+        loaded = cast("CausalEngine", engine.load(checkpoint, renderer.report, draft))
     events = tasks.with_ending(loaded, loaded.stream(conversation, params), params.max_tokens)
     renderer.show(events, task="chat", checkpoint=checkpoint.name)
     return 0

@@ -8,6 +8,7 @@ import click
 
 from lmcli.commands._help import Command
 from lmcli.commands._options import (
+    draft_option,
     engine_options,
     output_options,
     prompt_argument,
@@ -33,6 +34,7 @@ Examples:
 @click.option("--chat", is_flag=True, help="Answer PROMPT through the chat template instead of continuing it.")
 @click.option("--system", metavar="TEXT", help="System message; means --chat.")
 @engine_options
+@draft_option
 @sampling_options(temperature=0.0)
 @timings_option
 @output_options

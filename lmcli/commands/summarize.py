@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmcli.commands._help import Command
-from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
+from lmcli.commands._options import draft_option, engine_options, files_argument, output_options, sampling_options
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
@@ -32,6 +32,7 @@ Examples:
 @click.option("--format", "form", type=click.Choice(["paragraph", "bullets"]), default="paragraph", show_default=True,
               help="How it is laid out.")  # fmt: skip
 @engine_options
+@draft_option
 @sampling_options(temperature=0.0)
 @output_options
 def command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmcli.commands._help import Command
-from lmcli.commands._options import engine_options, files_argument, output_options, sampling_options
+from lmcli.commands._options import draft_option, engine_options, files_argument, output_options, sampling_options
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
@@ -36,6 +36,7 @@ def _code(ctx: click.Context, option: click.Parameter, value: Any) -> str | None
 @click.option("--from", "source", default="auto", show_default=True, metavar="LANGUAGE", callback=_code,
               help="Language of the text.")  # fmt: skip
 @engine_options
+@draft_option
 @sampling_options(temperature=0.0)
 @output_options
 def command(

@@ -59,6 +59,7 @@ class Answer:
             events += self.add(row)
             if self.finished or right == len(guess) or self.token != guess[right]:
                 break
+        self._usage += Usage(guessed_tokens=len(guess), accepted_tokens=right)
         return events, right
 
     def add(self, logits: Tensor) -> list[Event]:

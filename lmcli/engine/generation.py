@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +13,13 @@ from torch import Tensor
 from lmcli.engine.answer import Answer, Request
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
-from lmcli.engine.speculation import MOST, Guesser, Lookup
+from lmcli.engine.speculation import MOST, Chain, Guesser, Lookup
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.engine.drafting import Draft
 
 _FIRST_ROWS = 8  # prompts side by side until the first is answered
 Item = TypeVar("Item")
@@ -75,10 +78,13 @@ class GenerationEngine:
         self.context_length = min(context or decoder.context_length, decoder.context_length)
         self.tokenizer = tokenizer
         self.decoder = decoder
+        self.draft: Draft | None = None  # of a decoder that verifies
         self._prefixes = prefixes
 
     def prepare(self) -> None:
         self.decoder.prepare()
+        if self.draft is not None:
+            self.draft.decoder.prepare()
 
     def count(self, prompt: Prompt) -> int:
         return len(self.tokenizer.encode(prompt))
@@ -118,7 +124,7 @@ class GenerationEngine:
     def _stream(self, request: Request) -> Iterator[Event]:
         since = time.perf_counter()
         logits, answer = self._begin(request)
-        guesser = Lookup() if self.decoder.verifies else None
+        guesser = self._guesser() if self.decoder.verifies else None
         guess: list[int] = []
         while not answer.finished:
             events, right = answer.check(logits, guess)
@@ -134,6 +140,9 @@ class GenerationEngine:
         if self._prefixes is not None:
             yield from self._prefixes.keep(request.tokens)  # The answer is told: nobody waits for this.
         yield done
+
+    def _guesser(self) -> Guesser:
+        return Lookup() if self.draft is None else Chain(Lookup(), self.draft)
 
     def _guess(self, guesser: Guesser | None, answer: Answer, guessed: int, right: int) -> list[int]:
         """Tokens to follow the answer's last one, after `right` of those `guessed` before were so."""
@@ -185,7 +194,7 @@ class GenerationEngine:
 
     def _prefill(self, tokens: Sequence[int]) -> tuple[Tensor, int]:
         """Logits (1, V) after `tokens`, and how many of them the cache already held."""
-        kept = min(_shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1)
+        kept = min(shared_prefix(self.decoder.tokens, tokens), len(tokens) - 1)
         if self._prefixes is not None:
             kept = self._prefixes.resume(tokens, kept)
         kept = self.decoder.rewind(kept)
@@ -220,6 +229,13 @@ def _step(batch: Batch, rows: list[tuple[int, Answer]]) -> Iterator[tuple[int, E
             rows.pop()
 
 
-def _shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    length = min(len(a), len(b))
-    return next((i for i in range(length) if a[i] != b[i]), length)
+def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens both begin with, halving: slices are compared far faster than single tokens."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if list(a[low:middle]) == list(b[low:middle]):
+            low = middle
+        else:
+            high = middle - 1
+    return low

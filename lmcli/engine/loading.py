@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import cast
 
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.memory import memory_errors
@@ -20,17 +21,23 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     ours = import_module(f"lmcli.engine.{_OURS[checkpoint.kind]}")
     if options.bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")
+    if options.draft and checkpoint.kind != "causal":
+        raise UsageError(f"{checkpoint.name} is no decoder, and only they can use a draft", "leave out --draft")
     with memory_errors(checkpoint):
         try:
             understood = ours.understand(checkpoint)
         except NotUnderstood as reason:
             text = f"{checkpoint.name} runs on transformers: our engine does not know {reason}"
             report(Notice(text, verbose=True))
-            if options.bits:
-                raise UsageError(f"{text}, and --bits works on our own alone", "leave out --bits") from reason
+            if flag := "--bits" if options.bits else "--draft" if options.draft else "":
+                raise UsageError(f"{text}, and {flag} works on our own alone", f"leave out {flag}") from reason
             return _transformers(checkpoint, options, report)
-        engine: Engine = ours.open_engine(checkpoint, understood, options, report)
-        return engine
+        engine = ours.open_engine(checkpoint, understood, options, report)
+        if options.draft:
+            from lmcli.engine.drafting import open_draft
+
+            engine.draft = open_draft(engine, understood, options.draft, options, report)
+        return cast("Engine", engine)
 
 
 def _transformers(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:

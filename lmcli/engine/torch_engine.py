@@ -123,6 +123,11 @@ class TorchDecoder:
         self.tokens += tokens
         return logits
 
+    @property
+    def weight_bytes(self) -> int:
+        """What a pass over one token reads: of each linear layer all, of the embedding a row."""
+        return sum(part.weight.nbytes for projection in self._decoder.projections() for part in projection.parts)
+
     def prepare(self) -> None:
         self._packer.all()
         self._record()

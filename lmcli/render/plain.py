@@ -141,4 +141,6 @@ def statistics(result: TaskResult) -> str:
         parts.append(f"first token {usage.ttft_seconds:.2f} s")
     if usage.decode_tokens_per_second:
         parts.append(f"{usage.decode_tokens_per_second:.1f} tokens/s")
+    if usage.guessed_tokens:
+        parts.append(f"{usage.accepted_tokens} of {usage.guessed_tokens} guesses right")
     return " · ".join([*parts, result.finish_reason])
