@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lmcli.engine.files import read_json
 from lmcli.engine.linear import can_pack, prefill_dtype
@@ -36,6 +37,11 @@ class Placement:
         if self.device.type != "cpu" or self.dtype is torch.float32:
             return self.dtype
         return prefill_dtype() if self.low_memory else torch.float32
+
+    @property
+    def captures(self) -> bool:
+        """Whether passes over few tokens run as graphs that the device launches itself, see captured."""
+        return self.device.type == "cuda"
 
     @property
     def keeps_bits(self) -> bool:
@@ -101,3 +107,14 @@ def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
         config = read_json(checkpoint.path / "config.json")
         stored = config.get("dtype") or config.get("torch_dtype")
     return DTYPES[stored] if stored in ("float32", "float16") else prefill_dtype()
+
+
+def integers(values: Sequence[int], device: torch.device) -> Tensor:
+    """`values` as a tensor (N,) on `device`."""
+    return outgoing(values, device).to(device, non_blocking=True)
+
+
+def outgoing(values: Sequence[int], device: torch.device) -> Tensor:
+    """`values` as a tensor (N,) on the CPU, ready for a copy to `device` that nothing waits for: a GPU takes it from
+    pinned memory, which torch uses for nothing else until it has."""
+    return torch.tensor(values, dtype=torch.long, pin_memory=device.type == "cuda")
