@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lmcli import engine
 from lmcli.engine import captured, kv_cache
+from lmcli.engine.attention import attention, causal_mask, folded_attention
 from lmcli.engine.captured import StaticPass
 from lmcli.engine.device import Placement
 from lmcli.engine.generation import GenerationEngine
@@ -193,3 +194,65 @@ def test_a_static_cache_begins_as_large_as_the_context_or_a_quarter_of_a_gigabyt
     cache = StaticKVCache(2, 2, 64, torch.bfloat16, torch.device("meta"), longest)
     cache.reserve(1)
     assert cache.capacity == capacity
+
+
+def queries(T: int, S: int, H: int = 4, KV: int = 2, D: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    q = torch.randn(T, H, D, generator=draw).transpose(0, 1).unsqueeze(0)  # laid out as a decoder's
+    k, v = (torch.randn(1, KV, S, D, generator=draw) for _ in range(2))
+    return q, k, v
+
+
+def test_attention_folded_for_a_gpu_is_that_of_groups() -> None:
+    q, k, v = queries(T=3, S=10)
+    mask = torch.rand(3, 10) < 0.5
+    mask[:, 0] = True
+    expected = attention(q, k, v, mask, scale=0.3)
+    torch.testing.assert_close(folded_attention(q, k, v, mask, 0.3), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_mask_of_causal_queries_is_of_the_last_tokens() -> None:
+    q, k, v = queries(T=6, S=6)
+    whole = attention(q, k, v, causal=True)
+    last = q[:, :, 4:]
+    torch.testing.assert_close(attention(last, k, v, causal_mask(last, k)), whole[:, :, 4:], rtol=1e-5, atol=1e-5)
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+ON_GPU = [*VARIANTS, ("qwen3_moe", {"moe_intermediate_size": 48, "num_experts": 6, "num_experts_per_tok": 2})]
+
+
+@needs_gpu
+@pytest.mark.parametrize("variant", ON_GPU, ids=lambda variant: f"{variant[0]} {' '.join(variant[1])}")
+def test_a_gpu_gives_the_logits_of_the_cpu_in_float32(variant: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
+    family, overrides = variant
+    tiny.save(tmp_path, tiny.config(family, **overrides))
+    notices: list[Event] = []
+    cpu, gpu = load(tmp_path, family).decoder, load(tmp_path, family, notices, "cuda").decoder
+    for tokens in passes():
+        expected, logits = (decoder.forward(tokens, last=len(tokens)) for decoder in (cpu, gpu))
+        torch.testing.assert_close(logits.cpu(), expected, rtol=1e-3, atol=1e-3)
+    assert not any("without CUDA graphs" in event.text for event in notices if isinstance(event, Notice))
+
+
+@needs_gpu
+@pytest.mark.parametrize("overrides", [{}, {"num_key_value_heads": 4}, {"num_key_value_heads": 1}], ids=str)
+def test_a_gpu_in_half_precision_stays_close_to_float32(overrides: dict[str, Any], tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama", initializer_range=0.05, **overrides))
+    exact = load(tmp_path).decoder
+    half = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cuda")).decoder  # type: ignore[union-attr]
+    for tokens in (TEXT[:40], TEXT[40:100], *([token] for token in TEXT[100:110]), TEXT[110:115]):
+        expected, logits = exact.forward(tokens), half.forward(tokens).cpu()
+        assert (logits - expected).norm() / expected.norm() < 0.03
+
+
+@needs_gpu
+def test_a_gpu_answers_a_batch_as_it_answers_one(tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.config("llama", eos_token_id=None))
+    loaded = load(tmp_path, device="cuda")
+    prompts, params = ["one", "two and three", "four"], SamplingParams(max_tokens=12)
+    alone = [TaskResult.fold(loaded.stream(prompt, params)).text for prompt in prompts]
+    events: list[list[Event]] = [[] for _ in prompts]
+    for index, event in loaded.stream_many(prompts, [params] * len(prompts)):
+        events[index].append(event)
+    assert [TaskResult.fold(own).text for own in events] == alone

@@ -23,14 +23,13 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")
     with memory_errors(checkpoint):
         try:
-            understood = ours.understand(checkpoint)
+            engine: Engine = ours.open_engine(checkpoint, ours.understand(checkpoint), options, report)
         except NotUnderstood as reason:
             text = f"{checkpoint.name} runs on transformers: our engine does not know {reason}"
             report(Notice(text, verbose=True))
             if options.bits:
                 raise UsageError(f"{text}, and --bits works on our own alone", "leave out --bits") from reason
             return _transformers(checkpoint, options, report)
-        engine: Engine = ours.open_engine(checkpoint, understood, options, report)
         return engine
 
 

@@ -45,8 +45,11 @@ _ROWS_BYTES = 2**29  # the most their caches may take together
 def open_engine(
     checkpoint: Checkpoint, config: DecoderConfig, options: LoadOptions, report: Callable[[Event], None]
 ) -> GenerationEngine:
-    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit,
+    NotUnderstood where they go into several GPUs only."""
     placement = place(checkpoint, options, report)
+    if placement.shared:
+        raise NotUnderstood("how to share a decoder among GPUs")
     identity = Identity.of(
         checkpoint.path, f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
     )
@@ -77,9 +80,12 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
     weights = decoder.adopt(weights)
     await_quantized(decoder, weights, placement.dtype)
     assign(decoder, weights)
+    del weights  # Else the parts are held beside the whole that they are fused to.
     if not placement.packed:
         for projection in decoder.projections():
             projection.fuse()
+    if placement.device.type == "cuda":
+        torch.cuda.empty_cache()  # What the parts lay in is of no size that would be asked for again.
     return decoder.eval()
 
 
