@@ -247,6 +247,24 @@ def test_a_gpu_in_half_precision_stays_close_to_float32(overrides: dict[str, Any
 
 
 @needs_gpu
+def test_a_gpu_goes_on_where_an_operation_cannot_be_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = captured.staged_masks
+
+    def waits_for_the_gpu(length: Tensor, *others: Any) -> Tensor:
+        length.item()
+        return masks(length, *others)
+
+    monkeypatch.setattr(captured, "staged_masks", waits_for_the_gpu)
+    tiny.save(tmp_path, tiny.config("llama"))
+    notices: list[Event] = []
+    cpu, gpu = load(tmp_path).decoder, load(tmp_path, notices=notices, device="cuda").decoder
+    for tokens in passes():
+        expected, logits = (decoder.forward(tokens, last=len(tokens)) for decoder in (cpu, gpu))
+        torch.testing.assert_close(logits.cpu(), expected, rtol=1e-3, atol=1e-3)
+    assert sum("without CUDA graphs" in event.text for event in notices if isinstance(event, Notice)) == 1
+
+
+@needs_gpu
 def test_a_gpu_answers_a_batch_as_it_answers_one(tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.config("llama", eos_token_id=None))
     loaded = load(tmp_path, device="cuda")

@@ -128,14 +128,18 @@ def capture(run: Callable[[], Tensor], device: torch.device) -> Callable[[], Ten
     """
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
     with torch.cuda.device(device):
-        stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream()
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
                 run()
-        torch.cuda.current_stream().wait_stream(stream)
-        # Other threads (one that loads, say) may use the GPU meanwhile.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            logits = run()
+        current.wait_stream(stream)
+        try:
+            # Other threads (one that loads, say) may use the GPU meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                logits = run()
+        finally:
+            torch.cuda.set_stream(current)  # A capture that fails leaves its own behind.
 
     def replay() -> Tensor:
         graph.replay()

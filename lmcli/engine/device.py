@@ -126,7 +126,7 @@ def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
 
 def integers(values: Sequence[int], device: torch.device) -> Tensor:
     """`values` as a tensor (N,) on `device`."""
-    return outgoing(values, device).to(device, non_blocking=True)
+    return outgoing(values, device).to(device, non_blocking=device.type == "cuda")
 
 
 def outgoing(values: Sequence[int], device: torch.device) -> Tensor:
