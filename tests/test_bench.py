@@ -304,6 +304,14 @@ def test_the_work_of_a_token_is_that_of_its_matrices(tmp_path: Path, family: str
     assert work.prefill_flops(T) == 2 * T * (sum(linears) - head) + 2 * head + attention
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_a_gpu_is_measured_faster_than_any_cpu() -> None:
+    from lmcli.bench.sides import machine
+
+    assert machine.bandwidth("cuda") > 1e11
+    assert machine.flops("cuda", "float16") > 1e12
+
+
 def test_a_mixture_of_experts_gets_no_share_of_the_machine(known: Checkpoint, tmp_path: Path) -> None:
     shutil.copytree(known.path, tmp_path / "moe")
     config = tiny.read(tmp_path / "moe" / "config.json") | {"num_experts": 8}

@@ -98,13 +98,19 @@ class _Session:
         return side.logits(ids)
 
     def device_memory(self) -> int | None:
-        """The most bytes of a GPU's memory that torch held here; None where it is not loaded or sees no GPU."""
+        """The most bytes of GPU memory that torch held here; None where it is not loaded or sees no GPU."""
         torch = sys.modules.get("torch")
-        return torch.cuda.max_memory_allocated() if torch and torch.cuda.is_available() else None
+        if not torch or not torch.cuda.is_available():
+            return None
+        return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
 
     def machine(self, what: str, **arguments: Any) -> Any:
         """A function of sides/machine.py."""
-        return getattr(import_module("lmcli.bench.sides.machine"), what)(**arguments)
+        value = getattr(import_module("lmcli.bench.sides.machine"), what)(**arguments)
+        torch = sys.modules.get("torch")
+        if torch and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # Else the sides lack what was read and multiplied.
+        return value
 
     def write_gguf(self, **arguments: Any) -> Any:
         return import_module("lmcli.bench.sides.gguf").write(**arguments)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from lmcli.engine.files import read_json
 from lmcli.engine.linear import can_pack, prefill_dtype
-from lmcli.engine.memory import check_memory
+from lmcli.engine.memory import check_memory, needs_all_gpus
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event, LoadOptions, Notice
 
@@ -20,7 +21,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class Placement:
     """Where a checkpoint runs, the dtype it computes in, and whether decode packs the weights (CPU only).
 
-    The weights of the linear layers have so many `bits`, None where they are in `dtype`.
+    The weights of the linear layers have so many `bits`, None where they are in `dtype`. `shared` ones lie in all GPUs
+    of this machine, of which `device` is the first.
     """
 
     device: torch.device
@@ -28,6 +30,7 @@ class Placement:
     packed: bool = False
     bits: int | None = None
     low_memory: bool = False
+    shared: bool = False
 
     @property
     def cache_dtype(self) -> torch.dtype:
@@ -42,6 +45,11 @@ class Placement:
         return prefill_dtype() if self.low_memory else torch.float32
 
     @property
+    def captures(self) -> bool:
+        """Whether passes over few tokens run as graphs that the device launches itself, see captured."""
+        return self.device.type == "cuda"
+
+    @property
     def keeps_bits(self) -> bool:
         """Whether 8 or 4 bits stay so in memory: where there is a product with them."""
         return self.bits is not None and self.device.type == "cpu" and can_pack(self.bits)
@@ -49,7 +57,7 @@ class Placement:
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         packed = f", {f'int{self.bits}' if self.bits else 'float16'} packed decode" if self.packed else ""
-        return f"{self.device}, {dtype}{packed}"
+        return f"{'all GPUs' if self.shared else self.device}, {dtype}{packed}"
 
 
 def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
@@ -61,21 +69,26 @@ def place(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event]
     elif where.type == "cpu":
         dtype = _cpu_dtype(checkpoint)
     else:
-        dtype = torch.bfloat16 if where.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+        dtype = torch.bfloat16 if has_bf16(where) else torch.float16
     # Who asks for a precision is not to get fp16 in its place.
     packs = where.type == "cpu" and (options.dtype == "auto" or bits is not None) and can_pack(bits)
     placement = Placement(where, dtype, packs and not options.low_memory, bits, options.low_memory)
+    needed = _needed_bytes(checkpoint, placement)
+    placement = replace(placement, shared=checkpoint.kind == "causal" and needs_all_gpus(needed, where))
     report(Notice(f"{checkpoint.name} on {placement}, {torch.get_num_threads()} threads", verbose=True))
-    if not placement.low_memory:
-        check_memory(checkpoint, where, _bytes_needed(checkpoint, placement))
+    # Mapped weights can be paged out again, on a CPU.
+    if not placement.shared and not (placement.low_memory and where.type == "cpu"):
+        check_memory(checkpoint, where, needed)
     return placement
 
 
 _STORED = {"int8": 8, "int4": 4}
 
 
-def _bytes_needed(checkpoint: Checkpoint, placement: Placement) -> float:
+def _needed_bytes(checkpoint: Checkpoint, placement: Placement) -> float:
     """Mapped weights can be paged out again; it is the packed copies or converted ones that must fit."""
+    if checkpoint.dtype not in (*DTYPES, *_STORED):
+        return checkpoint.size_bytes  # Another library has made it small, and keeps it so.
     copies = checkpoint.num_parameters * _bytes_per_parameter(checkpoint, placement)
     if not placement.packed or checkpoint.kind != "causal":
         return copies
@@ -113,6 +126,11 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether a GPU computes in bf16 itself: those before 2020 only imitate it, slowly."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
     # What lies on disk in fp32 or fp16 stays so: converting it would cost memory and precision.
     stored: str | None = checkpoint.dtype
@@ -120,3 +138,14 @@ def _cpu_dtype(checkpoint: Checkpoint) -> torch.dtype:
         config = read_json(checkpoint.path / "config.json")
         stored = config.get("dtype") or config.get("torch_dtype")
     return DTYPES[stored] if stored in ("float32", "float16") else prefill_dtype()
+
+
+def integers(values: Sequence[int], device: torch.device) -> Tensor:
+    """`values` as a tensor (N,) on `device`."""
+    return outgoing(values, device).to(device, non_blocking=device.type == "cuda")
+
+
+def outgoing(values: Sequence[int], device: torch.device) -> Tensor:
+    """`values` as a tensor (N,) on the CPU, ready for a copy to `device` that nothing waits for: a GPU takes it from
+    pinned memory, which torch uses for nothing else until it has."""
+    return torch.tensor(values, dtype=torch.long, pin_memory=device.type == "cuda")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lmcli.engine.batches import check_fits
 from lmcli.engine.config import NotUnderstood
-from lmcli.engine.device import Placement, pick_device, place
+from lmcli.engine.device import Placement, has_bf16, pick_device, place
 from lmcli.engine.encoder import Encoder, EncoderConfig, LayerNorm, Table
 from lmcli.engine.encoder_tokenizer import EncoderTokenizer
 from lmcli.engine.encoders import read_config
@@ -144,4 +144,4 @@ def _dtype(device: str, asked: str) -> str:
     where = pick_device(device)
     if where.type == "cpu":
         return str(prefill_dtype()).removeprefix("torch.")
-    return "bfloat16" if where.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if has_bf16(where) else "float32"

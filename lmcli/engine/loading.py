@@ -26,13 +26,13 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     with memory_errors(checkpoint):
         try:
             understood = ours.understand(checkpoint)
+            engine = ours.open_engine(checkpoint, understood, options, report)
         except NotUnderstood as reason:
             text = f"{checkpoint.name} runs on transformers: our engine does not know {reason}"
             report(Notice(text, verbose=True))
             if flag := "--bits" if options.bits else "--draft" if options.draft else "":
                 raise UsageError(f"{text}, and {flag} works on our own alone", f"leave out {flag}") from reason
             return _transformers(checkpoint, options, report)
-        engine = ours.open_engine(checkpoint, understood, options, report)
         if options.draft:
             from lmcli.engine.drafting import open_draft
 

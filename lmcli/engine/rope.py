@@ -26,11 +26,18 @@ class Rope:
         self._cos, self._sin = self._tables(_BLOCK)
 
     def __call__(self, start: int, T: int) -> tuple[Tensor, Tensor]:
-        end, size = start + T, self._cos.shape[1]
-        if end > size or self._is_long(end) != self._long:
-            self._long = self._is_long(end)
-            self._cos, self._sin = self._tables(max(2 * size, end) if end > size else size)
-        return self._cos[:, start:end], self._sin[:, start:end]
+        end = start + T
+        cos, sin = self.whole(end, end)
+        return cos[:, start:end], sin[:, start:end]
+
+    def whole(self, length: int, needed: int) -> tuple[Tensor, Tensor]:
+        """The tables themselves for a text of `length` tokens, with at least `needed` positions: the same tensors
+        until more are needed or a text is turned otherwise."""
+        size = self._cos.shape[1]
+        if needed > size or self._is_long(length) != self._long:
+            self._long = self._is_long(length)
+            self._cos, self._sin = self._tables(max(2 * size, needed) if needed > size else size)
+        return self._cos, self._sin
 
     def agree(self, length: int, other: int) -> bool:
         """Whether the same positions are turned alike in a text of `length` tokens and in one of `other`."""

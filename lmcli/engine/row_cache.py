@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lmcli.engine.device import integers
 from lmcli.engine.kv_cache import Slots
 
 _BLOCK = 128  # columns
@@ -61,7 +62,7 @@ class RowCache:
     def keep(self) -> None:
         """After a pass: its tokens go behind those before them."""
         B, device = len(self.lengths), self._k.device
-        rows, ends = torch.arange(B, device=device), torch.tensor(self.lengths, device=device) + 1
+        rows, ends = torch.arange(B, device=device), integers(self.lengths, device) + 1
         for held in (self._k, self._v):
             held[:, rows, :, ends] = held[:, :B, :, 0].transpose(0, 1)
         self.lengths = [length + 1 for length in self.lengths]
@@ -80,7 +81,7 @@ def row_masks(lengths: Sequence[int], windows: Sequence[int | None], like: Tenso
     0 where a row's token may look, -inf elsewhere, in the dtype and on the device of `like`.
     """
     column = torch.arange(1 + max(lengths), device=like.device)  # A token at position p stands in column p + 1.
-    length = torch.tensor(lengths, device=like.device).unsqueeze(1)
+    length = integers(lengths, like.device).unsqueeze(1)
     # The new token is at position `length`; the last `window` tokens, itself included, are those it may look back on.
     seen = [(column <= length) & (column > length + 1 - (window or 1 + max(lengths))) for window in windows]
     hidden = ~torch.stack(seen)  # (W, B, S)

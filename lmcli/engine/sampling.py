@@ -34,7 +34,8 @@ class Sampler:
             token = logits.argmax()
         else:
             probabilities = filter_logits(logits / params.temperature, params).softmax(-1)
-            token = torch.multinomial(probabilities, 1, generator=self._generator)
+            # As torch.multinomial draws, less its checks, for each of which a GPU would be waited for.
+            token = (probabilities / torch.empty_like(probabilities).exponential_(generator=self._generator)).argmax()
         if params.repetition_penalty != 1.0:
             self._said = torch.cat((self._said, token.view(1)))
         return int(token)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lmcli.engine.device import pick_device, place
+from lmcli.engine.device import has_bf16, pick_device, place
 from lmcli.engine.encoder_decoder import EncoderDecoder
 from lmcli.engine.families import read_seq2seq_config
 from lmcli.engine.files import read_json
@@ -100,7 +100,7 @@ def _fast_dtype(device: str) -> str:
     where = pick_device(device)
     if where.type == "cpu":
         return str(prefill_dtype()).removeprefix("torch.")
-    return "bfloat16" if where.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if has_bf16(where) else "float32"
 
 
 def _load_tokenizer(checkpoint: Checkpoint) -> Any:

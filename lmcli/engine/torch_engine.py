@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.attention_mask import attention_masks
+from lmcli.engine.captured import Captured
 from lmcli.engine.config import DecoderConfig, NotUnderstood
-from lmcli.engine.device import Placement, place
+from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.families import build, read_config
 from lmcli.engine.families.llama import Decoder
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
-from lmcli.engine.kv_cache import KVCache
+from lmcli.engine.kv_cache import KVCache, StaticKVCache
 from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
 from lmcli.engine.prefix_folder import PrefixFolder
@@ -44,14 +45,17 @@ _ROWS_BYTES = 2**29  # the most their caches may take together
 def open_engine(
     checkpoint: Checkpoint, config: DecoderConfig, options: LoadOptions, report: Callable[[Event], None]
 ) -> GenerationEngine:
-    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit."""
+    """The engine for a checkpoint that was understood. Raises CheckpointError for weights that do not fit,
+    NotUnderstood where they go into several GPUs only."""
     placement = place(checkpoint, options, report)
+    if placement.shared:
+        raise NotUnderstood("how to share a decoder among GPUs")
     identity = None
     if options.cache_prompt and options.prompt_dir and options.prompt_dir_bytes:
         # Before the weights are read, so that it cannot be a later one than theirs.
         computing = f"{placement.device.type} {placement.dtype} {options.bits} torch {torch.__version__}"
         identity = Identity.of(checkpoint.path, computing)
-    decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement)
+    decoder = TorchDecoder(load_decoder(checkpoint, config, placement), placement, report)
     prefixes = None
     if identity and options.prompt_dir and decoder.keys_last:
         prefixes = PrefixStore(PrefixFolder(options.prompt_dir, options.prompt_dir_bytes), identity, decoder)
@@ -78,16 +82,22 @@ def load_decoder(checkpoint: Checkpoint, config: DecoderConfig, placement: Place
     weights = decoder.adopt(weights)
     await_quantized(decoder, weights, placement.dtype)
     assign(decoder, weights)
+    del weights  # Else the parts are held beside the whole that they are fused to.
     if not placement.packed:
         for projection in decoder.projections():
             projection.fuse()
+    if placement.device.type == "cuda":
+        torch.cuda.empty_cache()  # What the parts lay in is of no size that would be asked for again.
     return decoder.eval()
 
 
 class TorchDecoder:
     """generation.Decoder over our module."""
 
-    def __init__(self, decoder: Decoder, placement: Placement) -> None:
+    def __init__(
+        self, decoder: Decoder, placement: Placement, report: Callable[[Event], None] = lambda event: None
+    ) -> None:
+        """`report` is told what could not be made fast, also later."""
         config = decoder.config
         self.device = placement.device
         self.context_length = config.context_length
@@ -99,7 +109,11 @@ class TorchDecoder:
         # A mixture reads other experts for each token.
         self.verifies = decoder.recordable and self.keys_last
         shape = (config.num_layers, config.num_kv_heads, config.head_dim)
+        self._captured: Captured | None = None
         self._cache = KVCache(*shape, placement.cache_dtype, placement.device)
+        if placement.captures and decoder.recordable:
+            cache = StaticKVCache(*shape, placement.cache_dtype, placement.device, self.context_length)
+            self._captured, self._cache = Captured(decoder, cache, self._rope, report), cache
         self._packer = Packer(decoder.projections() if placement.packed else (), placement.bits)
         # 32 rows in bf16 take less time a row than eight packed ones; converted from fp16 or in fp32 they take more.
         self._rows = PACKED_ROWS if placement.packed and placement.dtype is not torch.bfloat16 else _ROWS
@@ -110,17 +124,23 @@ class TorchDecoder:
             # What the cache holds is turned otherwise in a text of this length.
             tokens = [*self.tokens, *tokens]
             self.rewind(0)
+        length = self._cache.length
+        logits = self._captured(tokens) if length and self._captured else None
+        logits = self._pass(tokens, last) if logits is None else logits[-last:]
+        self._cache.length = length + len(tokens)
+        self.tokens += tokens
+        return logits
+
+    def _pass(self, tokens: Sequence[int], last: int) -> Tensor:
+        """Logits (last, V) of `tokens` behind those in the cache."""
         T, length = len(tokens), self._cache.length
         if length and T <= PACKED_ROWS:
             self._pack_ahead()
         masks, causal = attention_masks(T, length + T, self._decoder.windows, self.device)
-        ids, rotation, slots = torch.tensor(tokens, device=self.device), self._rope(length, T), self._cache.reserve(T)
+        ids, rotation, slots = integers(tokens, self.device), self._rope(length, T), self._cache.reserve(T)
         if T <= PACKED_ROWS and not causal:
-            logits = self._recorded(ids, rotation, slots, masks)[-last:]
-        else:
-            logits = self._decoder(ids, rotation, slots, masks, causal, last)
-        self._cache.length = length + T
-        self.tokens += tokens
+            return self._recorded(ids, rotation, slots, masks)[-last:]
+        logits: Tensor = self._decoder(ids, rotation, slots, masks, causal, last)
         return logits
 
     @property
@@ -161,10 +181,10 @@ class TorchDecoder:
         """Feed `tokens`, one to each row of `cache`: fp32 logits (B, V)."""
         if cache.rows <= PACKED_ROWS:
             self._pack_ahead()
-        slots, positions = cache.reserve(), torch.tensor(cache.lengths, device=self.device)
+        slots, positions = cache.reserve(), integers(cache.lengths, self.device)
         cos, sin = self._rope(0, 1 + max(cache.lengths))
         masks = row_masks(cache.lengths, self._decoder.windows, slots.all_k)
-        ids = torch.tensor(tokens, device=self.device)
+        ids = integers(tokens, self.device)
         logits = self._recorded(ids, (cos[:, positions], sin[:, positions]), slots, masks)
         cache.keep()
         return logits

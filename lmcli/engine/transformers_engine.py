@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from torch import Tensor
 
 from lmcli.engine.batches import positions
 from lmcli.engine.chat_template import ChatTemplate, read_template
-from lmcli.engine.device import Placement, place
+from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
-from lmcli.errors import CheckpointError
+from lmcli.errors import CheckpointError, UsageError
 from lmcli.types import Checkpoint, Engine, Event, LoadOptions
 
 _CLASSES = {
@@ -44,8 +45,11 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     faithful = replace(options, dtype=dtype, low_memory=True)
     placement = place(checkpoint, faithful, report)
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
-    model = _load(checkpoint, placement.dtype, options.trust_remote_code)
-    model = model.to(placement.device).eval()
+    if placement.shared:
+        _check_accelerate(checkpoint)
+        model = _load(checkpoint, placement.dtype, options.trust_remote_code, device_map="auto").eval()
+    else:
+        model = _load(checkpoint, placement.dtype, options.trust_remote_code).to(placement.device).eval()
     if checkpoint.kind == "seq2seq":
         return open_seq2seq(checkpoint, model, tokenizer)
     if checkpoint.kind == "classifier":
@@ -120,7 +124,7 @@ class TransformersDecoder:
         options: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
         if self._keeps_logits:
             options["logits_to_keep"] = last
-        output = self._model(input_ids=torch.tensor([list(tokens)], device=self.device), use_cache=True, **options)
+        output = self._model(input_ids=integers(tokens, self.device)[None], use_cache=True, **options)
         return output.logits[0, -last:].float(), getattr(output, self._cache_name, None)
 
     def _crop(self, surplus: int) -> bool:
@@ -144,9 +148,18 @@ class TransformersDecoder:
         return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    """Its model, as transformers finds its class."""
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+def _check_accelerate(checkpoint: Checkpoint) -> None:
+    """transformers leaves it to another library to share a model among GPUs."""
+    if find_spec("accelerate") is None:
+        raise UsageError(
+            f"{checkpoint.name} needs more than one GPU, and accelerate, which shares it among them, is not installed",
+            "install it beside lmcli: pip install accelerate; or run on the CPU: --device cpu",
+        )
+
+
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool, **options: Any) -> Any:
+    """Its model, as transformers finds its class; `options` are more of from_pretrained's."""
+    options |= {"local_files_only": True, "trust_remote_code": trust_remote_code}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # transformers advises developers; the user can do nothing about it.

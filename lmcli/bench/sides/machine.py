@@ -12,9 +12,11 @@ from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from lmcli.engine.device import DTYPES, pick_device
+from lmcli.engine.memory import free_bytes
 
 _READ_BYTES = 256 << 20  # far more than any cache holds
 _READ_BYTES_GPU = 4 << 30
@@ -40,11 +42,12 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def bandwidth(device: str) -> float:
-    """Bytes a second that all threads together read from memory, at the best of some tries."""
+    """Bytes a second that the whole device reads from its memory, at the best of some tries."""
     picked = pick_device(device)
-    size = _READ_BYTES if picked.type == "cpu" else _READ_BYTES_GPU
+    # Beside the sides' own weights there may be less room.
+    size = _READ_BYTES if picked.type == "cpu" else min(_READ_BYTES_GPU, free_bytes(picked) // 4)
     ones = torch.ones(size // 4, device=picked)
-    return size / _best(lambda: ones.sum().item())
+    return ones.nbytes / _best(ones.sum, picked)
 
 
 def flops(device: str, dtype: str) -> float:
@@ -52,16 +55,31 @@ def flops(device: str, dtype: str) -> float:
     picked = pick_device(device)
     n = _SIDE if picked.type == "cpu" else _SIDE_GPU
     x, weight = (torch.randn(n, n, device=picked).to(DTYPES[dtype]) for _ in range(2))
-    return 2 * n**3 / _best(lambda: F.linear(x, weight)[0, 0].item())
+    return 2 * n**3 / _best(lambda: F.linear(x, weight), picked)
 
 
-def _best(work: Callable[[], object]) -> float:
+def _best(work: Callable[[], Tensor], device: torch.device) -> float:
     seconds: list[float] = []
     while len(seconds) < 2 or (len(seconds) < _TRIES and sum(seconds) < _ENOUGH_SECONDS):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(_on_gpu(work, device) if device.type == "cuda" else _elapsed(work))
     return min(seconds)
+
+
+def _elapsed(work: Callable[[], Tensor]) -> float:
+    start = time.perf_counter()
+    work().view(-1)[0].item()  # Only then is it done, if on another device.
+    return time.perf_counter() - start
+
+
+def _on_gpu(work: Callable[[], Tensor], device: torch.device) -> float:
+    """By the GPU's own clock: launching the work and hearing of its end is no part of it."""
+    with torch.cuda.device(device):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+    return float(start.elapsed_time(end)) / 1000
 
 
 def _cpu() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lmcli.engine.attention import causal_mask
 from lmcli.engine.config import ConfigFields, DecoderConfig, RopeConfig, read_sliding_layers
 from lmcli.engine.families import gemma, llama
 from lmcli.engine.families.llama import RMSNorm, Rotation, Slot
@@ -80,7 +81,7 @@ class CappedAttention(llama.Attention):
         scores = groups @ k.unsqueeze(2).transpose(-1, -2) * (self.scale or self.D**-0.5)  # (1, KV, H / KV, T, S)
         scores = capped(scores.float(), self.cap)
         if causal:
-            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+            mask = causal_mask(q, k)
         if mask is not None and mask.dtype == torch.bool:
             scores = scores.masked_fill(~mask, -torch.inf)
         elif mask is not None:  # (B, 1, 1, S) of sequences side by side

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmcli.engine.attention import attention
 from lmcli.engine.config import ConfigFields, DecoderConfig, read_dimensions
 from lmcli.engine.kv_cache import Slots
 from lmcli.engine.linear import Fused, Linear, empty
@@ -154,10 +155,7 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """What q (1, H, T, D) finds in k and v (1, KV, S, D), of the shape of q."""
-        grouped = bool(q.shape[1] != k.shape[1])  # a tensor while the pass is recorded
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale, enable_gqa=grouped
-        )
+        return attention(q, k, v, mask, causal, self.scale)
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -193,6 +191,8 @@ class RMSNorm(nn.Module):
         self.size, self.eps = size, eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            return F.rms_norm(x, (self.size,), self.weight, self.eps)  # one kernel in the place of five
         if x.dim() == 2 and x.shape[0] == 1:
             # One row in decode: the dot product with itself takes half the operations of the mean of squares.
             mean_square = torch.addmm(_scalar(self.eps, x.device), x, x.t(), alpha=1 / self.size)
