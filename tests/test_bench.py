@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file
 from scripted import ScriptedEngine, checkpoint, invoke
 
-from lmcli import bench
+from lmcli import bench, engine
 from lmcli.bench import contestants, rounds
 from lmcli.bench.plan import Plan
 from lmcli.bench.process import Crashed, Worker, seconds_to_first_byte
@@ -37,6 +37,7 @@ from lmcli.bench.sides import gguf, ours, question
 from lmcli.bench.work import read_work
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.gguf import config, file, weights
+from lmcli.engine.linear import can_pack
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.errors import CheckpointError, LmcliError, UsageError
 from lmcli.tasks.prompts import SummaryForm, summary
@@ -309,6 +310,25 @@ def test_the_work_of_a_token_is_that_of_its_matrices(tmp_path: Path, family: str
     T, head = 12, tiny.VOCAB_SIZE * 64
     attention = 2 * T * T * 3 * 4 * 16  # Q·K and A·V over half of T × T in 3 layers of 4 heads of 16
     assert work.prefill_flops(T) == 2 * T * (sum(linears) - head) + 2 * head + attention
+
+
+@pytest.mark.skipif(not (can_pack(8) and can_pack(4)), reason="no products in 8 and 4 bits in this torch")
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_work_of_packed_weights_is_that_of_the_checkpoint_they_were_made_of(
+    bits: int, tmp_path: Path, one_thread: None
+) -> None:
+    # Each linear layer of 64 or 96 columns can be kept in 4 bits.
+    tiny.save(tmp_path / "whole", tiny.config("llama", intermediate_size=96))
+    whole = read(tmp_path / "whole", "whole")
+    engine.quantize(whole, tmp_path / "small", bits, lambda event: None)
+    small = read(tmp_path / "small", "small")
+    work = read_work(whole)
+    assert work is not None
+    assert read_work(small) == work
+    facts = ours.load({**vars(small), "path": str(small.path)}, OPTIONS).facts
+    # The head is in 8 bits beside layers in 4 with a scale and a zero point in bf16 for each 32.
+    body = {8: 1.0, 4: 0.5 + 2 * 2 / 32}[bits]
+    assert facts.bytes_per_weight * work.weights == pytest.approx(work.layer_weights * body + work.head_weights)
 
 
 def test_a_mixture_of_experts_gets_no_share_of_the_machine(known: Checkpoint, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 import lmcli
 from lmcli import engine
 from lmcli.bench.sides import Facts
+from lmcli.bench.work import read_work
 from lmcli.engine.device import DTYPES, Placement, place
 from lmcli.engine.generation import Batch, Decoder, GenerationEngine
 from lmcli.engine.linear import prefill_dtype
@@ -44,7 +45,7 @@ class Ours:
         self.facts = Facts(
             version=lmcli.__version__,
             precision=str(placement),
-            bytes_per_weight=_bytes_per_weight(placement),
+            bytes_per_weight=_bytes_per_weight(checkpoint, placement),
             bytes_per_cached=4.0 if placement.device.type == "cpu" else placement.dtype.itemsize,
             prefill_dtype=_name(_prefill(placement)),
             context_length=loaded.context_length,
@@ -142,10 +143,14 @@ class _Counted:
         return self._decoder.forward(tokens, last)
 
 
-def _bytes_per_weight(placement: Placement) -> float:
+def _bytes_per_weight(checkpoint: Checkpoint, placement: Placement) -> float:
     """Of each weight decode reads its packed copy in fp16, int8 or int4 (with its scales), or the weight itself."""
+    if not placement.packed:
+        return float(placement.dtype.itemsize)
     packed = {None: 2.0, 8: 1.0, 4: 0.625}[placement.bits]
-    return packed if placement.packed else float(placement.dtype.itemsize)
+    work = read_work(checkpoint) if placement.bits == 4 else None
+    # The head of a decoder in 4 bits is packed in 8.
+    return (packed * work.layer_weights + work.head_weights) / work.weights if work else packed
 
 
 def _prefill(placement: Placement) -> torch.dtype:
