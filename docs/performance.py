@@ -63,6 +63,7 @@ def command(report: Report) -> str:
     options = [f"--{name} {value}" for name, value in report.options.items() if value not in (None, False, "auto")]
     counts = [f"--rounds {report.rounds}", f"--tokens {report.tokens}"]
     lengths = [_lengths(report, "decode", "--contexts"), _lengths(report, "prefill", "--prompt-lengths")]
+    lengths += [_lengths(report, "answer", "--text-tokens"), *_answer_tokens(report)]
     return " ".join(["lmcli bench", report.checkpoint, *against, *counts, *filter(None, lengths), *options])
 
 
@@ -85,9 +86,9 @@ def plot(report: Report) -> str:
     single = [result for result in report.results if result.measure != "batch"]
     batches = [result for result in report.results if result.measure == "batch"]
     parts, y = [], 8
-    for (measure, size), group in groupby(single, key=lambda result: (result.measure, result.size)):
+    for _, group in groupby(single, key=lambda result: (result.measure, result.size)):
         found = list(group)
-        parts.append(_bars(y, title(measure, size), found, sides))
+        parts.append(_bars(y, title(found[0]), found, sides))
         y += HEADING + len(found) * (BAR + GAP)
     if batches:
         parts.append(_curves(y, batches, sides))
@@ -159,6 +160,10 @@ def _spread(spread: Spread, unit: float) -> str:
 def _lengths(report: Report, measure: str, option: str) -> str:
     sizes = dict.fromkeys(result.size for result in report.results if result.measure == measure)
     return f"{option} {','.join(map(str, sizes))}" if sizes else ""
+
+
+def _answer_tokens(report: Report) -> list[str]:
+    return sorted({f"--answer-tokens {result.tokens}" for result in report.results if result.tokens})
 
 
 def _error(side: SideReport) -> str:

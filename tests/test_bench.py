@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,18 +27,21 @@ import torch
 from safetensors.torch import load_file
 from scripted import ScriptedEngine, checkpoint, invoke
 
-from lmcli import bench
+from lmcli import bench, engine
 from lmcli.bench import contestants, rounds
 from lmcli.bench.plan import Plan
 from lmcli.bench.process import Crashed, Worker, seconds_to_first_byte
 from lmcli.bench.report import Machine, Report, Result, SideReport, Spread, rows
 from lmcli.bench.rounds import relative_error, speedup
-from lmcli.bench.sides import gguf, ours
+from lmcli.bench.sides import gguf, ours, question
 from lmcli.bench.work import read_work
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.gguf import config, file, weights
+from lmcli.engine.linear import can_pack
+from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.errors import CheckpointError, LmcliError, UsageError
-from lmcli.types import Checkpoint, Done, SamplingParams
+from lmcli.tasks.prompts import SummaryForm, summary
+from lmcli.types import Checkpoint
 
 OPTIONS = {"device": "cpu", "dtype": "auto", "trust_remote_code": False}
 
@@ -67,7 +72,7 @@ def request(known: Checkpoint, side: str = "lmcli", kind: str | None = None) -> 
 
 def test_a_run_from_the_command_line_gives_every_number_as_json(folder: Path) -> None:
     arguments = ["bench", str(folder), "--against", "transformers", "--rounds", "1", "--tokens", "4", "--json"]
-    lengths = ["--contexts", "8,16", "--prompt-lengths", "32"]
+    lengths = ["--contexts", "8,16", "--prompt-lengths", "32", "--text-tokens", "300", "--answer-tokens", "9"]
     result = invoke(*arguments, *lengths)
     assert result.code == 0, result.stderr
     report = json.loads(result.stdout)
@@ -76,6 +81,9 @@ def test_a_run_from_the_command_line_gives_every_number_as_json(folder: Path) ->
     both = {("decode", 8), ("decode", 16), ("prefill", 32), ("ttft", 24), ("cold", 1)}
     assert {(*task, side) for task in both for side in ("lmcli", "transformers")} <= measured
     assert all(r["low"] <= r["median"] <= r["high"] and r["low"] > 0 for r in report["results"])
+    answers = [r for r in report["results"] if r["measure"] == "answer"]
+    assert [(r["side"], r["size"], r["tokens"]) for r in answers] == [("lmcli", 300, 9), ("transformers", 300, 9)]
+    assert answers[1]["passes"] == 8
     ours, theirs = report["sides"]
     assert theirs["logits_error"] < 0.01
     assert min(side["peak_anonymous_bytes"] for side in (ours, theirs)) > 1_000_000
@@ -268,10 +276,10 @@ def test_seconds_are_compared_the_other_way_round() -> None:
 
 def test_a_side_that_decodes_one_conversation_has_no_part_in_batches(known: Checkpoint, tmp_path: Path) -> None:
     log: list[tuple[str, str]] = []
-    a, b = Scripted("lmcli", [], log), Scripted("transformers", [0.5] * 12, log, batches=True)
+    a, b = Scripted("lmcli", [], log), Scripted("transformers", [0.5] * 15, log, batches=True)
     report = scripted(known, tmp_path, ("batch",), a, b)
-    assert {(r.side, r.size) for r in report.results} == {("transformers", size) for size in (1, 2, 4, 8)}
-    assert [r.spread.median for r in report.results] == [20.0, 40.0, 80.0, 160.0]
+    assert {(r.side, r.size) for r in report.results} == {("transformers", size) for size in (1, 2, 4, 8, 16)}
+    assert [r.spread.median for r in report.results] == [20.0, 40.0, 80.0, 160.0, 320.0]
 
 
 def test_a_peer_that_runs_another_model_is_noticed(known: Checkpoint, tmp_path: Path) -> None:
@@ -310,6 +318,25 @@ def test_a_gpu_is_measured_faster_than_any_cpu() -> None:
 
     assert machine.bandwidth("cuda") > 1e11
     assert machine.flops("cuda", "float16") > 1e12
+
+
+@pytest.mark.skipif(not (can_pack(8) and can_pack(4)), reason="no products in 8 and 4 bits in this torch")
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_work_of_packed_weights_is_that_of_the_checkpoint_they_were_made_of(
+    bits: int, tmp_path: Path, one_thread: None
+) -> None:
+    # Each linear layer of 64 or 96 columns can be kept in 4 bits.
+    tiny.save(tmp_path / "whole", tiny.config("llama", intermediate_size=96))
+    whole = read(tmp_path / "whole", "whole")
+    engine.quantize(whole, tmp_path / "small", bits, lambda event: None)
+    small = read(tmp_path / "small", "small")
+    work = read_work(whole)
+    assert work is not None
+    assert read_work(small) == work
+    facts = ours.load({**vars(small), "path": str(small.path)}, OPTIONS).facts
+    # The head is in 8 bits beside layers in 4 with a scale and a zero point in bf16 for each 32.
+    body = {8: 1.0, 4: 0.5 + 2 * 2 / 32}[bits]
+    assert facts.bytes_per_weight * work.weights == pytest.approx(work.layer_weights * body + work.head_weights)
 
 
 def test_a_mixture_of_experts_gets_no_share_of_the_machine(known: Checkpoint, tmp_path: Path) -> None:
@@ -363,18 +390,87 @@ def test_a_tied_head_is_written_once_and_counted(tmp_path: Path) -> None:
     assert "output.weight" not in file.read(Path(written["gguf"])).tensors
 
 
-def test_our_side_counts_decode_alone_in_a_batch(known: Checkpoint, one_thread: None) -> None:
+def test_our_side_decodes_all_of_a_batch_side_by_side(known: Checkpoint, one_thread: None) -> None:
     side = ours.load({**vars(known), "path": str(known.path)}, OPTIONS)
-    calls: list[int | None] = []
+    fed: list[list[list[int]]] = []
+    batch = side._engine.decoder.batch
 
-    def stream_many(prompts: Sequence[str], params: Sequence[SamplingParams]) -> Iterator[Done]:
-        calls.append(params[0].max_tokens)
-        time.sleep(0.02 * (params[0].max_tokens or 0))
-        yield Done("length")
+    def watched(rows: int, longest: int) -> Any:
+        found: Any = batch(rows, longest)
+        found.rows = 3  # as if no more were to fit
+        forward = found.forward
+        found.forward = lambda tokens: (fed[-1].append(tokens), forward(tokens))[1]
+        fed.append([])
+        return found
 
-    side._engine.stream_many = stream_many
-    assert side.batch([[65, 66], [67, 68]], 5) == pytest.approx(0.1, abs=0.05)  # the first token is prefill's
-    assert calls == [1, 6]
+    prompts = [[65, 66, 67], [70, 71, 72], [80, 81, 82], [90, 91, 92]]
+    side._engine.decoder.batch = watched
+    assert side.batch(prompts, 5) > 0
+    assert [len(tokens) for tokens in fed[0]] == [3] * 5 + [1] * 5
+    # What a row is fed is what its prompt is continued with alone.
+    for row, prompt in enumerate(prompts):
+        first = 0 if row < 3 else 5
+        assert [tokens[row % 3] for tokens in fed[0][first : first + 5]] == greedy(side, prompt, 5)
+
+
+def test_a_batch_of_one_is_a_conversation_alone(known: Checkpoint, one_thread: None) -> None:
+    side = ours.load({**vars(known), "path": str(known.path)}, OPTIONS)
+    assert side.batch([[65, 66, 67]], 5) > 0
+    assert side._engine.decoder.tokens == [65, 66, 67, *greedy(side, [65, 66, 67], 5)]
+
+
+def greedy(side: Any, prompt: list[int], count: int) -> list[int]:
+    side.reset()
+    tokens = [side.feed(prompt)]
+    while len(tokens) < count:
+        tokens.append(side.feed(tokens[-1:]))
+    return tokens
+
+
+@pytest.mark.parametrize("side", ["ours", "transformers"])
+def test_an_answer_has_as_many_tokens_as_asked_whatever_ends_one(
+    side: str, known: Checkpoint, tmp_path: Path, one_thread: None
+) -> None:
+    shutil.copytree(known.path, tmp_path / "terse")
+    for name in ("config.json", "generation_config.json"):
+        fields = tiny.read(tmp_path / "terse" / name) if (tmp_path / "terse" / name).exists() else {}
+        every = {"eos_token_id": list(range(tiny.VOCAB_SIZE))}
+        (tmp_path / "terse" / name).write_text(json.dumps(fields | every))
+    terse = read(tmp_path / "terse", "terse")
+    module: Any = import_module(f"lmcli.bench.sides.{side}")
+    loaded = module.load(**request(terse))
+    loaded.reset()
+    prompt = [65, 66, 67] * 20
+    passes = loaded.answer(prompt, 40)
+    assert 40 / 8 <= passes <= 39
+    if side == "ours":  # Where it goes round in circles the guesses come true: what it wrote is greedy all the same.
+        written = loaded._engine.decoder.tokens[len(prompt) :]
+        assert passes < 39
+        assert written == greedy(loaded, prompt, 40)[: len(written)]
+
+
+def test_the_question_is_a_summary_of_as_much_text_as_fits(known: Checkpoint) -> None:
+    fields = {**vars(known), "path": str(known.path)}
+    tokenizer = FastTokenizer(known.path)
+    cut = question.write(fields, "One word and another. " * 200, 500, 20)
+    assert 492 <= len(cut) <= 500
+    assert tokenizer.decode(cut).count("One word") > 5
+    whole = question.write(fields, "A short text.", 500, 20)
+    assert len(whole) < 300
+    assert "A short text." in tokenizer.decode(whole)
+    assert tokenizer.decode(whole) in tokenizer.decode(
+        tokenizer.encode(summary("A short text.", SummaryForm(40, "en"), tokenizer.template is not None))
+    )
+
+
+def test_a_text_that_is_too_short_or_too_long_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("A short note.")
+    arguments = ["bench", str(folder), "--measure", "answer", "--rounds", "1", "--answer-tokens", "4"]
+    result = invoke(*arguments, "--text", str(tmp_path / "note.txt"))
+    assert "with what is asked about it the text has" in result.stderr
+    assert re.match(r"4 tokens about \d+\tlmcli\t\d", result.stdout)
+    assert "answer of 600 is left out" in invoke(*arguments, "--text-tokens", "600").stderr
+    assert "gone.txt" in invoke(*arguments, "--text", "gone.txt").stderr
 
 
 def test_llama_cpp_that_crashes_over_its_own_layout_is_measured_without_it(
@@ -431,18 +527,29 @@ def test_the_table_says_what_was_measured() -> None:
         ("peak memory", "lmcli", "2 MB", "1 MB of its own", "", ""),
     ]  # fmt: skip
     assert Report.read(json.loads(json.dumps(report.record()))) == report
+    answer = Result("answer", 1500, "s", "lmcli", (3.0,), tokens=100, passes=80)
+    assert tuple(rows(replace(report, sides=(), results=(answer,)))[0].values()) == (
+        "100 tokens about 1500", "lmcli", "3.00 s", "3.00–3.00", "", "in 80 passes"
+    )  # fmt: skip
 
 
 def test_a_plot_has_a_bar_as_long_as_what_was_measured(known: Checkpoint, tmp_path: Path) -> None:
     log: list[tuple[str, str]] = []
-    sides = [Scripted("lmcli", [9, 1, 1] + [1] * 12, log, True), Scripted("a & b", [9, 4, 4] + [2] * 12, log, True)]
+    sides = [Scripted("lmcli", [9, 1, 1] + [1] * 15, log, True), Scripted("a & b", [9, 4, 4] + [2] * 15, log, True)]
     report = scripted(known, tmp_path, ("decode", "batch"), *sides)
     performance: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "performance.py"))
     drawn = ElementTree.fromstring(performance["plot"](report))
     bars = [float(bar.attrib["width"]) for bar in drawn.iter("{http://www.w3.org/2000/svg}rect")][1:]
     assert bars[0] == pytest.approx(4 * bars[1], rel=0.01)
     curves = [line.attrib["points"].split() for line in drawn.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [len(points) for points in curves] == [4, 4]
+    assert [len(points) for points in curves] == [5, 5]
+    answer = Result("answer", 300, "s", "lmcli", (1.0,), tokens=20, passes=15)
+    assert performance["command"](replace(report, results=(answer,))).endswith(
+        "--text-tokens 300 --answer-tokens 20 --device cpu"
+    )
+    assert "<text x='12' y='28' font-weight='bold'>20 tokens about 300, s (less is better)</text>" in performance[
+        "plot"
+    ](replace(report, results=(answer,)))
     text = performance["section"]("tiny", report)
     assert "lmcli bench tiny-llama --against a & b --rounds 2 --tokens 10 --contexts 8 --device cpu" in text
     assert "| decode behind 8 tokens | lmcli | 10.0 tokens/s | 10.0–10.0 | |" in text

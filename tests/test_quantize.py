@@ -19,7 +19,7 @@ from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.quantized import parameters, read_bits
-from lmcli.engine import quantizing, torch_engine
+from lmcli.engine import foreign_weights, quantizing, torch_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
 from lmcli.engine.int8 import can_int8
@@ -353,17 +353,50 @@ def test_bits_are_refused_where_nothing_would_come_of_them(folder: Path, tmp_pat
         engine.load(read(unknown, "unknown"), LoadOptions("cpu", bits=8))
 
 
-@pytest.mark.parametrize(("method", "library"), [("gptq", "optimum"), ("awq", "gptqmodel"), ("bitsandbytes", "")])
-def test_a_missing_library_of_others_is_named(method: str, library: str, folder: Path, tmp_path: Path) -> None:
-    if any(map(find_spec, ("optimum", "gptqmodel", "bitsandbytes", "accelerate"))):
+OTHERS = {
+    "gptq": "optimum gptqmodel", "awq": "gptqmodel accelerate", "bitsandbytes": "bitsandbytes accelerate",
+    "fp8": "accelerate", "hqq": "hqq", "compressed-tensors": "compressed-tensors",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_what_others_quantized_names_all_it_needs(
+    method: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign_weights, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError) as refused:
+        engine.load(read(quantized_by(method, folder, tmp_path), "it"), LoadOptions("cpu"))
+    names, verb = OTHERS[method].replace(" ", " and "), "are" if " " in OTHERS[method] else "is"
+    assert refused.value.message == f"it is quantized by {method}, and {names} {verb} not installed"
+    assert refused.value.hint == f"install what it needs: pip install {OTHERS[method]}"
+    assert refused.value.exit_code == 3
+
+
+def test_a_library_of_others_that_is_there_is_not_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign_weights, "find_spec", lambda name: object() if name == "optimum" else None)
+    with pytest.raises(CheckpointError, match="and gptqmodel is not installed"):
+        engine.load(read(quantized_by("gptq", folder, tmp_path), "gptq"), LoadOptions("cpu"))
+    monkeypatch.setattr(foreign_weights, "find_spec", lambda name: object())
+    foreign_weights.check_libraries(read(tmp_path / "gptq", "gptq"))
+
+
+def test_what_our_list_does_not_know_transformers_names(folder: Path, tmp_path: Path) -> None:
+    if find_spec("aqlm") or find_spec("accelerate"):
         pytest.skip("a library for it is installed")
-    copy = shutil.copytree(folder, tmp_path / method)
-    config = tiny.read(copy / "config.json")
-    scheme = {"quant_method": method, "bits": 4, "group_size": 32, "load_in_4bit": method == "bitsandbytes"}
-    (copy / "config.json").write_text(json.dumps(config | {"quantization_config": scheme}))
     with pytest.raises(CheckpointError, match="not installed") as refused:
-        engine.load(read(copy, method), LoadOptions("cpu"))
-    assert f"pip install '{library}" in str(refused.value.hint)
+        engine.load(read(quantized_by("aqlm", folder, tmp_path), "aqlm"), LoadOptions("cpu"))
+    assert refused.value.hint == "install it: pip install 'accelerate'"
+
+
+def quantized_by(method: str, folder: Path, parent: Path) -> Path:
+    """A copy of `folder` whose config says so."""
+    copy = shutil.copytree(folder, parent / method)
+    scheme = {"quant_method": method, "bits": 4, "group_size": 32, "load_in_4bit": method == "bitsandbytes"}
+    scheme |= {"config_groups": {}} if method == "compressed-tensors" else {}
+    (copy / "config.json").write_text(json.dumps(tiny.read(copy / "config.json") | {"quantization_config": scheme}))
+    return copy
 
 
 def test_packed_parameters_of_other_libraries_are_counted() -> None:

@@ -69,7 +69,7 @@ def enter(
     """The side `name`, loaded in a worker that ends with `stack`."""
     side, _, kind = name.partition(":")
     device = described["device"].partition(" ")[0]
-    request = {"side": side, "checkpoint": asdict(checkpoint) | {"path": str(checkpoint.path)}, "kind": kind or None,
+    request = {"side": side, "checkpoint": as_request(checkpoint), "kind": kind or None,
                "device": device, "threads": described["threads"],
                "options": dict(plan.options) | (OWN.get(kind, {}) if side == "lmcli" else {})}  # fmt: skip
     if side == "llama.cpp":
@@ -100,6 +100,11 @@ def _cold_command(checkpoint: Checkpoint, request: Mapping[str, Any]) -> list[st
     chat = ["--chat"] if checkpoint.instruct else []
     arguments = ["generate", "-m", str(checkpoint.path), "--offline", *chat, "--max-tokens", "1"]
     return python("lmcli.cli", "main", *arguments, *flags(request["options"]), _QUESTION)
+
+
+def as_request(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Its fields as JSON has them."""
+    return asdict(checkpoint) | {"path": str(checkpoint.path)}
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:

@@ -27,7 +27,8 @@ class Result:
 
     `samples` has one a round, in `unit`. `speedup` is how many times as fast lmcli is, round by round; None for lmcli
     itself. `rate` is what the side achieves of the machine (bytes/s in decode, FLOP/s in prefill) and `share` its part
-    of what the machine can do in the same round; None where they are not known.
+    of what the machine can do in the same round; None where they are not known. `tokens` are those of an answer and
+    `passes` how often the model ran for them behind the prompt; None for all else.
     """
 
     measure: str
@@ -38,6 +39,8 @@ class Result:
     speedup: Spread | None = None
     rate: Spread | None = None
     share: Spread | None = None
+    tokens: int | None = None
+    passes: int | None = None
 
     @property
     def spread(self) -> Spread:
@@ -116,7 +119,9 @@ class Report:
 
 
 def _read_result(record: Mapping[str, Any]) -> Result:
-    fields = {name: record[name] for name in Result.__dataclass_fields__} | {"samples": tuple(record["samples"])}
+    # A file may be older than some field.
+    fields = {name: record[name] for name in Result.__dataclass_fields__ if name in record}
+    fields["samples"] = tuple(record["samples"])
     spreads = {name: Spread(**fields[name]) for name in ("speedup", "rate", "share") if fields[name]}
     return Result(**fields | spreads)
 
@@ -138,20 +143,21 @@ def rows(report: Report) -> list[dict[str, str]]:
     return found
 
 
-def title(measure: str, size: int) -> str:
+def title(result: Result) -> str:
     """What is measured, in words."""
+    size = result.size
     return {
         "decode": f"decode behind {size} tokens", "prefill": f"prefill of {size} tokens",
-        "ttft": f"first token after {size}, warm", "cold": "first token, cold start",
-        "batch": f"decode, batch of {size}",
-    }[measure]  # fmt: skip
+        "ttft": f"first token after {size}, warm", "answer": f"{result.tokens} tokens about {size}",
+        "cold": "first token, cold start", "batch": f"decode, batch of {size}",
+    }[result.measure]  # fmt: skip
 
 
 def _row(result: Result) -> dict[str, str]:
     spread, speedup = result.spread, result.speedup
     digits = 2 if result.unit == "s" else 1
     return _cells(
-        title(result.measure, result.size),
+        title(result),
         result.side,
         f"{spread.median:.{digits}f} {result.unit}",
         f"{spread.low:.{digits}f}–{spread.high:.{digits}f}",
@@ -161,6 +167,8 @@ def _row(result: Result) -> dict[str, str]:
 
 
 def _machine(result: Result) -> str:
+    if result.passes is not None:
+        return f"in {result.passes} passes"
     if result.rate is None or result.share is None:
         return ""
     unit = "GB/s" if result.measure == "decode" else "GFLOPS"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lmcli.bench.contestants import Contestant, check, enter
+from lmcli.bench.contestants import Contestant, as_request, check, enter
 from lmcli.bench.plan import BATCH_PROMPT, COLD_ROUNDS, SHORT_PROMPT, UNITS, Plan, Task
 from lmcli.bench.process import Worker, seconds_to_first_byte
 from lmcli.bench.report import Machine, Report, Result, Spread
@@ -37,6 +37,8 @@ def measure(checkpoint: Checkpoint, plan: Plan, report: Callable[[Event], None])
         plan = replace(plan, scratch=Path(scratch))
         machine = stack.enter_context(Worker("the machine"))
         described = machine.ask("machine", what="describe", device=plan.options["device"])
+        if "answer" in plan.measures:
+            plan = replace(plan, question=_question(checkpoint, plan, machine, report))
         contestants = [enter(name, checkpoint, plan, described, machine, stack, report) for name in names]
         return _Bench(checkpoint, plan, machine, described, contestants, report).run()
 
@@ -55,6 +57,7 @@ class _Bench:
         dtypes = {c.facts["prefill_dtype"] for c in contestants} - {None}
         self.capacity: dict[str, list[float]] = {name: [] for name in ("bandwidth", *sorted(dtypes))}
         self.samples: dict[tuple[Task, str], list[float]] = {}
+        self.passes: dict[str, int] = {}  # of each side's last answer
         self.tasks = self._fitting()
         self.done = 0
 
@@ -79,7 +82,8 @@ class _Bench:
             self._measure_machine()
         for task in tasks:
             for contestant in self._turns(number, task):
-                seconds = self._seconds(contestant, task, number, _WARM_UP_STEPS if warm_up else self.plan.tokens)
+                steps = self.plan.answer_tokens if task.measure == "answer" else self.plan.tokens
+                seconds = self._seconds(contestant, task, number, min(_WARM_UP_STEPS, steps) if warm_up else steps)
                 if not warm_up:
                     self.samples.setdefault((task, contestant.name), []).append(self._value(task, seconds))
                     self.done += 1
@@ -98,10 +102,17 @@ class _Bench:
         if task.measure == "batch":
             prompts = [self._prompt(BATCH_PROMPT, number, row) for row in range(task.size)]
             return float(contestant.worker.ask("batch", prompts=prompts, steps=steps))
+        if task.measure == "answer":
+            return self._answer(contestant, steps)
         prompt = self._prompt(task.size, number)
         if task.measure == "decode":
             return float(contestant.worker.ask("decode", prompt=prompt, steps=steps))
         return float(contestant.worker.ask("prefill", prompt=prompt))
+
+    def _answer(self, contestant: Contestant, tokens: int) -> float:
+        found = contestant.worker.ask("answer", prompt=self.plan.question, tokens=tokens)
+        self.passes[contestant.name] = found["passes"]
+        return float(found["seconds"])
 
     def _value(self, task: Task, seconds: float) -> float:
         tokens = {"decode": self.plan.tokens, "prefill": task.size, "batch": task.size * self.plan.tokens}
@@ -171,6 +182,9 @@ class _Bench:
                 if not samples:
                     continue
                 result = Result(task.measure, task.size, UNITS[task.measure], contestant.name, tuple(samples))
+                if task.measure == "answer":
+                    passes = self.passes[contestant.name]
+                    result = replace(result, tokens=self.plan.answer_tokens, passes=passes)
                 ours = self.samples.get((task, "lmcli"))
                 if ours and contestant.name != "lmcli":
                     result = replace(result, speedup=speedup(ours, samples, result.unit))
@@ -217,6 +231,17 @@ def relative_error(logits: Sequence[float], reference: Sequence[float]) -> float
     a, b = ([value - sum(values) / len(values) for value in values] for values in (logits, reference))
     size = math.hypot(*b)
     return math.dist(a, b) / size if size else math.hypot(*a)
+
+
+def _question(checkpoint: Checkpoint, plan: Plan, machine: Worker, report: Callable[[Event], None]) -> tuple[int, ...]:
+    """The tokens of the prompt that asks for an answer about the plan's text."""
+    about = {"text": plan.text, "tokens": plan.text_tokens, "answer_tokens": plan.answer_tokens}
+    code = bool(plan.options.get("trust_remote_code"))
+    ids = machine.ask("question", checkpoint=as_request(checkpoint), trust_remote_code=code, **about)
+    # Where text and instruction meet a token or two may be missing.
+    if not plan.text_tokens - 8 <= len(ids) <= plan.text_tokens:
+        report(Notice(f"with what is asked about it the text has {len(ids)} tokens, not {plan.text_tokens}"))
+    return tuple(ids)
 
 
 def _vocab_size(checkpoint: Checkpoint) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from lmcli.checkpoints.checkpoint import read_config, shapes
+from lmcli.checkpoints.checkpoint import matrices, read_config
 from lmcli.types import Checkpoint
 
 
@@ -45,11 +44,9 @@ def read_work(checkpoint: Checkpoint) -> Work | None:
         return None  # Of a mixture of experts a token visits a few.
     vocab, hidden, layers, heads = (int(value) for value in values if isinstance(value, int))
     head_dim = config.get("head_dim") or hidden // heads
-    tables = {(vocab, hidden)}
-    matrices = [shape for shape in shapes(checkpoint.path).values() if len(shape) > 1 and shape not in tables]
     kv_heads = config.get("num_key_value_heads") or heads
     return Work(
-        layer_weights=sum(map(math.prod, matrices)),
+        layer_weights=sum(count for shape, count in matrices(checkpoint.path) if shape != (vocab, hidden)),
         head_weights=vocab * hidden,
         attention=layers * heads * head_dim,
         kv=layers * kv_heads * head_dim,

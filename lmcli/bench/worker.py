@@ -86,6 +86,14 @@ class _Session:
             token = side.feed([token])
         return time.perf_counter() - start
 
+    def answer(self, prompt: list[int], tokens: int) -> dict[str, Any]:
+        """Seconds from an empty cache to the last of so many tokens behind `prompt`, and the passes behind it."""
+        side = self._loaded()
+        side.reset()
+        start = time.perf_counter()
+        passes = side.answer(prompt, tokens)
+        return {"seconds": time.perf_counter() - start, "passes": passes}
+
     def batch(self, prompts: list[list[int]], steps: int) -> float:
         """Seconds of `steps` greedy steps of all prompts at once."""
         return self._loaded().batch(prompts, steps)
@@ -111,6 +119,9 @@ class _Session:
         if torch and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # Else the sides lack what was read and multiplied.
         return value
+
+    def question(self, **arguments: Any) -> list[int]:
+        return import_module("lmcli.bench.sides.question").write(**arguments)
 
     def write_gguf(self, **arguments: Any) -> Any:
         return import_module("lmcli.bench.sides.gguf").write(**arguments)

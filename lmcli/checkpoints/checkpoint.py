@@ -124,10 +124,19 @@ def weight_files(path: Path) -> list[Path]:
     raise CheckpointError(f"{path}: model.safetensors is missing", _again(path))
 
 
-def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight by its name. Raises CheckpointError as `read` does."""
-    tensors = [item for file in weight_files(path) for item in _header(file)[0].items()]
-    return {name: tuple(tensor["shape"]) for name, tensor in tensors if name != "__metadata__"}
+def matrices(path: Path) -> list[tuple[tuple[int, ...], int]]:
+    """Every matrix: its shape as it is stored, and its parameters, several to an element where they are packed.
+
+    Scales beside packed ones are none. Raises CheckpointError as `read` does.
+    """
+    bits = read_bits(read_config(path))
+    found = []
+    for name, tensor in (item for file in weight_files(path) for item in _header(file)[0].items()):
+        if name != "__metadata__" and len(tensor["shape"]) > 1:
+            elements = math.prod(tensor["shape"])
+            count = parameters(name, str(tensor["dtype"]), elements, bits) if bits else elements
+            found.append((tuple(tensor["shape"]), count))
+    return found
 
 
 def context_length(config: dict[str, Any]) -> int | None:

@@ -36,12 +36,19 @@ Examples:
 @click.option("--contexts", type=Lengths(), default="32,512", show_default=True, help="Tokens to decode behind.")
 @click.option("--prompt-lengths", "prompts", type=Lengths(), default="128,600", show_default=True,
               help="Tokens to prefill.")  # fmt: skip
+@click.option("--text", "file", metavar="FILE", help="The text whose summary is an answer.")
+@click.option("--text-tokens", type=click.IntRange(1), default=1500, show_default=True,
+              help="Tokens of the prompt of an answer.")  # fmt: skip
+@click.option("--answer-tokens", type=click.IntRange(1), default=100, show_default=True, help="Tokens of the answer.")
 @engine_options
 @output_options
-def command(refs: tuple[str, ...], engine: EngineChoice, renderer: Renderer, **plan: Any) -> None:
+def command(refs: tuple[str, ...], file: str | None, engine: EngineChoice, renderer: Renderer, **plan: Any) -> None:
     """Measure how fast the checkpoint REF runs here: lmcli alone, or in turns with others."""
     from lmcli.bench.report import COLUMNS, rows
+    from lmcli.text.documents import read_all
 
+    if file:
+        plan |= {"text": read_all([file], engine.environment.stdin)[0].text}
     for ref in refs or (None,):
         chosen = replace(engine, flags={**engine.flags, "model": ref}) if ref else engine
         checkpoint, settings = chosen.checkpoint("generate", renderer), chosen.settings

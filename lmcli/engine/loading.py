@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from lmcli.engine.config import NotUnderstood
+from lmcli.engine.foreign_weights import check_libraries
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
 from lmcli.errors import UsageError
@@ -41,6 +42,7 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
 
 
 def _transformers(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
+    check_libraries(checkpoint)
     stay_offline()
     # Importing transformers takes seconds: only checkpoints that need it pay for it.
     from lmcli.engine.transformers_engine import open_engine

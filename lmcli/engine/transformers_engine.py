@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -40,6 +41,8 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    # It says of every layer what it casts.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Nothing is packed by us, also where a library keeps the weights in few bits.
     dtype = _faithful_dtype(checkpoint, options.device, options.dtype)
     faithful = replace(options, dtype=dtype, low_memory=True)

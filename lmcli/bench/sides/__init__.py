@@ -36,6 +36,10 @@ class Side(Protocol):
     def feed(self, tokens: Sequence[int]) -> int:
         """Feed `tokens` after those in the cache; the likeliest next one, known for certain when this returns."""
 
+    def answer(self, prompt: Sequence[int], tokens: int) -> int:
+        """Write exactly `tokens` greedy ones after `prompt`, past any that ends an answer, as this side does by itself;
+        how often it ran the model for them behind the prompt."""
+
     def logits(self, ids: Sequence[int]) -> list[float]:
         """The logits of some tokens after the last feed."""
 

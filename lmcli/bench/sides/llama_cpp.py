@@ -78,6 +78,12 @@ class LlamaCpp:
             _check(c.llama_decode(self._context, c.llama_batch_get_one(held, len(block))))
         return int(self._row(self._context, -1).argmax())
 
+    def answer(self, prompt: Sequence[int], tokens: int) -> int:
+        token = self.feed(prompt)
+        for _ in range(tokens - 1):
+            token = self.feed([token])
+        return tokens - 1
+
     def logits(self, ids: Sequence[int]) -> list[float]:
         chosen: list[float] = self._row(self._context, -1)[list(ids)].tolist()
         return chosen

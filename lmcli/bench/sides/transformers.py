@@ -38,7 +38,8 @@ def cold(checkpoint: Mapping[str, Any], kind: str | None, device: str, options: 
 
 
 class Transformers:
-    """Side over the model's own forward pass: what `generate` adds to a step is not held against it."""
+    """Side over the model's own forward pass: what `generate` adds to a step is not held against it, but in a whole
+    answer, which `generate` writes."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -61,6 +62,17 @@ class Transformers:
     def feed(self, tokens: Sequence[int]) -> int:
         self._logits = self._pass([tokens])[0]
         return int(self._logits.argmax())
+
+    @torch.inference_mode()
+    def answer(self, prompt: Sequence[int], tokens: int) -> int:
+        ids = torch.tensor([prompt], device=self._model.device)
+        output = self._model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, num_beams=1,
+            eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        if output.shape[1] != len(prompt) + tokens:
+            raise RuntimeError(f"generate wrote {output.shape[1] - len(prompt)} tokens, not {tokens}")
+        return tokens - 1
 
     def logits(self, ids: Sequence[int]) -> list[float]:
         chosen: list[float] = self._logits[list(ids)].float().tolist()
