@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -388,6 +390,16 @@ def test_what_our_list_does_not_know_transformers_names(folder: Path, tmp_path: 
     with pytest.raises(CheckpointError, match="not installed") as refused:
         engine.load(read(quantized_by("aqlm", folder, tmp_path), "aqlm"), LoadOptions("cpu"))
     assert refused.value.hint == "install it: pip install 'accelerate'"
+
+
+def test_no_library_draws_a_bar_while_a_checkpoint_loads(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from lmcli import engine, checkpoints\n"
+        "engine.load(checkpoints.read(Path(sys.argv[1]), 'tiny'))\n"
+        "from tqdm import tqdm; print(sum(tqdm(range(4))))"
+    )
+    result = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("6\n", "")
 
 
 def quantized_by(method: str, folder: Path, parent: Path) -> Path:

@@ -65,3 +65,5 @@ def _ready() -> None:
     # Threads that wait for each other spin only briefly, then sleep: on a busy machine, in a pipe of two lmcli's say,
     # libgomp's default makes a token take ten times as long. It is read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Libraries that unpack quantized weights draw bars, in pipes too. tqdm reads this, and torch imports tqdm.
+    os.environ.setdefault("TQDM_DISABLE", "1")
