@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli.errors import InputTooLong, OutOfMemory, UsageError
+from lmcli.render.pace import Pace
 from lmcli.tasks.sentiment import Sentiment
 from lmcli.text.inputs import Wish, read_inputs
 from lmcli.text.records import rows
 from lmcli.text.resume import finished
+from lmcli.types import Progress
 
 
 def by_word(text: str) -> dict[str, float]:
@@ -455,3 +457,28 @@ def test_a_reader_that_has_enough_ends_a_stream_of_records(tmp_path):
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=variables, check=False)
     assert json.loads(result.stdout)["label"] == "positive"
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_pace_tells_what_is_done_how_fast_and_how_long_the_rest_takes():
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+    assert pace.line(Progress(1000, 0, "records", 0.2)) == "1,000 records · 20%"
+    now[0] += 10
+    assert pace.line(Progress(1100, 0, "records", 0.4)) == "1,100 records · 40% · 10/s · 0:00:30 left"
+    assert pace.line(Progress(1002, 0, "records")) == "1,002 records · 12.0/min"
+
+
+def test_a_terminal_shows_the_bar_where_the_answers_go_elsewhere(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(*RECORDS))
+    result = sentiment(str(path), "--resume", str(tmp_path / "out.jsonl"), terminal=True)
+    assert result.stdout == ""
+    assert "records" in result.stderr
+
+
+def test_where_the_answers_are_on_the_terminal_no_bar_stands_between_them(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(*RECORDS))
+    result = sentiment(str(path), terminal=True)
+    assert len(objects(result.stdout)) == 60
+    assert "16 records" not in result.stderr

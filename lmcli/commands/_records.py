@@ -163,7 +163,7 @@ class Names:
 
         Raises UsageError where the records have the fields already.
         """
-        own = next((record.fields for record in documents.first() if isinstance(record, Record)), {})
+        own = documents.fields
         wishes = [documents.wish.into] if documents.wish.into else [task.answer, task.name]
         for wish in wishes:
             prefix = "" if wish == "label" else f"{wish}_"

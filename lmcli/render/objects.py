@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from typing import Any
 
 from lmcli.errors import LmcliError
@@ -32,5 +31,5 @@ def record(
         fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
     else:
         fields["text"] = result.text
-    fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
+    fields |= {"finish_reason": result.finish_reason, "usage": dict(vars(result.usage))}
     return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})

@@ -6,12 +6,12 @@ import json
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lmcli.errors import InputError, UsageError
 from lmcli.text.documents import Document, names_file, read_all, read_texts
@@ -73,6 +73,12 @@ class Documents:
         """The first that have a text, at most `count`, without going through them."""
         self._ahead += islice(self._rest, max(count - len(self._ahead), 0))
         return [document for document in islice(self._ahead, count) if not problem(document)]
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The own fields of the first record that could be read."""
+        self.first()
+        return next((record.fields for record in self._ahead if isinstance(record, Record) and record.fields), {})
 
     def __iter__(self) -> Iterator[Document]:
         while self._ahead:

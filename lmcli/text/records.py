@@ -107,7 +107,8 @@ def _table(lines: Iterable[str], form: Form, text_field: str) -> Iterator[Row]:
     if twice is not None:
         raise UsageError(f"two columns are called '{twice}'", "rename one of them")
     for row in cells:
-        yield _row(row.line, dict(zip(header, row.values, strict=False)), text_field, _misfit(row, len(header)))
+        values = [*row.values, *[""] * (len(header) - len(row.values))]
+        yield _row(row.line, dict(zip(header, values, strict=False)), text_field, _misfit(row, len(header)))
 
 
 @dataclass(frozen=True)
