@@ -130,9 +130,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of the answer, whole characters only."""
+    """A piece of the answer, whole characters only; `cut` says of a rewritten text that it ended at its longest."""
 
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from itertools import count, islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import ScriptedEngine, checkpoint, invoke
+from scripted import ScriptedEngine, checkpoint, invoke, plain
 
 from lmcli.errors import InputTooLong, OutOfMemory, UsageError
 from lmcli.render.pace import Pace
 from lmcli.tasks.sentiment import Sentiment
+from lmcli.tasks.summarize import Summarize
+from lmcli.tasks.translate import Translate
 from lmcli.text.inputs import Wish, read_inputs
 from lmcli.text.records import rows
 from lmcli.text.resume import finished
-from lmcli.types import Progress
+from lmcli.types import Chunk, Done, Progress, TaskResult
 
 
 def by_word(text: str) -> dict[str, float]:
@@ -372,19 +376,19 @@ def test_lines_are_resumed_as_json(tmp_path):
 
 
 def test_whole_documents_are_resumed_too(tmp_path):
-    for n in range(4):
-        (tmp_path / f"{n}.txt").write_text(f"Text {n}.")
-    files = [str(tmp_path / f"{n}.txt") for n in range(4)]
+    files = [str(tmp_path / f"{n}.txt") for n in range(6)]
+    for file in files:
+        Path(file).write_text(f"Text {file}.")
 
     def stop(prompt: str) -> str:
         raise KeyboardInterrupt
 
     out = tmp_path / "out.jsonl"
-    engine = ScriptedEngine(["One.", "Two.", stop])
+    engine = ScriptedEngine(["One.", "Two.", "Three.", "Four.", stop])
     assert invoke("summarize", "--resume", str(out), *files, engine=engine).code == 130
-    assert invoke("summarize", "--resume", str(out), *files, engine=ScriptedEngine(["Three.", "Four."])).code == 0
+    assert invoke("summarize", "--resume", str(out), *files, engine=ScriptedEngine(["4.", "5.", "6."])).code == 0
     found = objects(out.read_text())
-    assert [record["text"] for record in found] == ["One.", "Two.", "Three.", "Four."]
+    assert [record["text"] for record in found] == ["One.", "Two.", "Three.", "4.", "5.", "6."]
     assert [record["file"] for record in found] == files
 
 
@@ -482,3 +486,105 @@ def test_where_the_answers_are_on_the_terminal_no_bar_stands_between_them(tmp_pa
     result = sentiment(str(path), terminal=True)
     assert len(objects(result.stdout)) == 60
     assert "16 records" not in result.stderr
+
+
+# Side by side
+
+
+def marked(sentence: str) -> str:
+    return f"<{sentence}>"
+
+
+def test_the_sentences_of_several_records_are_one_batch():
+    engine = ScriptedEngine([marked], checkpoint=checkpoint("seq2seq"))
+    texts = [f"First {n} here. Second {n} there." for n in range(50)]
+    found = [TaskResult.fold(events).text for events in Translate("de", "en").run_many(engine, texts)]
+    assert found == [f"<First {n} here.> <Second {n} there.>" for n in range(50)]
+    assert len(engine.batches) < 10
+    assert len(engine.batches[0]) == 64
+
+
+def test_the_prompts_of_several_records_are_worked_side_by_side(monkeypatch):
+    handed = []
+    asked = ScriptedEngine.stream_many
+
+    def stream_many(self, prompts, params):
+        handed.append(len(prompts))
+        return asked(self, prompts, params)
+
+    monkeypatch.setattr(ScriptedEngine, "stream_many", stream_many)
+    engine = ScriptedEngine([lambda prompt: "word " * (len(prompt) % 7 + 1)], context_length=400)
+    texts = [f"Text {n}. " + "It goes on and on. " * (90 if n == 3 else n % 5) for n in range(40)]
+    alone = [TaskResult.fold(Summarize().run(engine, text)) for text in texts]
+    handed.clear()
+    together = [TaskResult.fold(events) for events in Summarize().run_many(engine, texts)]
+    assert together == alone
+    assert handed[0] > 30
+    assert len(handed) < 10
+
+
+def test_a_record_in_a_language_the_checkpoint_does_not_know_fails_alone():
+    class Particular(ScriptedEngine):
+        def rewrite(self, texts, params, source=None, target=None):
+            if source != "en":
+                raise UsageError(f"it does not know {source}")
+            return super().rewrite(texts, params, source, target)
+
+    engine = Particular([marked], checkpoint=checkpoint("seq2seq"))
+    texts = [
+        "The weather is fine today, and we all go out.",
+        "我喜欢喝茶，也喜欢吃米饭。",
+        "She reads a book in the garden.",
+    ]
+    piped = jsonl(*({"text": text} for text in texts))
+    result = invoke("translate", "--to", "de", "--jsonl", stdin=piped, engine=engine)
+    found = objects(result.stdout)
+    assert [record.get("translation") for record in found] == [marked(texts[0]), None, marked(texts[2])]
+    assert found[1]["error"]["message"] == "it does not know zh"
+    assert result.code == 1
+
+
+def test_one_text_too_long_among_many_prompts_fails_alone():
+    class Short(ScriptedEngine):
+        def stream_many(self, prompts, params):
+            if any("endless" in plain(prompt) for prompt in prompts):
+                raise InputTooLong("too long")
+            return super().stream_many(prompts, params)
+
+    texts = ["One.", "endless", "Two."]
+    results = Summarize().run_many(Short(["Short."]), texts)
+    assert TaskResult.fold(next(results)).text == "Short."
+    with pytest.raises(InputTooLong):
+        list(next(results))
+    assert TaskResult.fold(next(results)).text == "Short."
+
+
+def test_only_the_records_whose_text_was_cut_say_so():
+    class Cutting(ScriptedEngine):
+        def rewrite(self, texts, params, source=None, target=None):
+            yield from (Chunk(text, cut="long" in text) for text in texts)
+            yield Done("length")
+
+    engine = Cutting(checkpoint=checkpoint("seq2seq"))
+    results = Summarize().run_many(engine, ["A short one.", "A long one.", "Another."])
+    assert [TaskResult.fold(events).finish_reason for events in results] == ["stop", "length", "stop"]
+
+
+def test_what_is_no_texts_error_ends_all_and_leaves_no_thread():
+    def full(text: str) -> str:
+        raise OutOfMemory("the memory is full")
+
+    before = threading.active_count()
+    with pytest.raises(OutOfMemory):
+        list(Summarize().run_many(ScriptedEngine([full], checkpoint=checkpoint("seq2seq")), ["A text."] * 5))
+    results = Summarize().run_many(ScriptedEngine(["One."]), ["A text."] * 5)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_of_many_written_answers_only_the_next_texts_are_taken():
+    taken = count()
+    results = Summarize().run_many(ScriptedEngine(["One."]), (f"Text {next(taken)}." for _ in range(10**9)))
+    assert len([list(events) for events in islice(results, 40)]) == 40
+    assert next(taken) <= 96

@@ -30,6 +30,9 @@ class Task(Protocol[AnyEngine]):
     name: ClassVar[str]
     answer: ClassVar[str]
 
+    def run(self, engine: AnyEngine, text: str) -> Iterator[Event]:
+        """The events of one text."""
+
     def run_many(self, engine: AnyEngine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order; of `texts` only a few are taken ahead."""
 

@@ -20,7 +20,10 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
         return work_through(task, engine, documents, renderer)
     checkpoint = engine.checkpoint.name if engine is not None else ""
     several, whole = documents.several, list(documents)
-    for document, events in zip(whole, task.run_many(engine, [document.text for document in whole]), strict=True):
+    texts = [document.text for document in whole]
+    # What is written is shown as it is written, one text after the other.
+    results = task.run_many(engine, texts) if task.answer == "label" else (task.run(engine, text) for text in texts)
+    for document, events in zip(whole, results, strict=True):
         if several and task.answer != "label":  # A label has its line, and the name on it.
             renderer.heading(document.title)
         if not document.encoding.startswith("utf"):

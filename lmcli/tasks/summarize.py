@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 from lmcli import tasks
 from lmcli.errors import CheckpointError, InputTooLong
 from lmcli.tasks import prompts
+from lmcli.tasks.side_by_side import side_by_side
 from lmcli.text.language import identify
 from lmcli.text.segment import parts
 from lmcli.types import (
@@ -47,8 +48,8 @@ class Summarize:
     answer: ClassVar[str] = "summary"
 
     def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
-        """The events of each text, in order."""
-        return (self.run(engine, text) for text in texts)
+        """The events of each text, in order; several are worked at once."""
+        return side_by_side(self.run, engine, texts)
 
     def run(self, engine: Engine, text: str) -> Iterator[Event]:
         """Raises InputTooLong where the context is too small for the text even in parts."""
