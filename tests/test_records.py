@@ -236,7 +236,7 @@ def test_a_line_that_fails_stands_in_its_place():
     result = sentiment("--lines", stdin=lines)
     assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["positive", "", "negative"]
     assert result.code == 1
-    assert result.stderr == "1 of 3 lines failed\n"
+    assert result.stderr == "line 2: byte 0xe9 is no character of its encoding\n1 of 3 lines failed\n"
     found = objects(sentiment("--lines", "--jsonl", stdin=lines).stdout)
     assert "0xe9" in found[1]["error"]["message"]
     assert [record.get("input") for record in found][::2] == ["good one", "bad one"]

@@ -18,6 +18,7 @@ EPILOG = """\b
 Examples:
   lmcli sentiment "What a lovely day"
   lmcli sentiment review.txt letter.txt
+  lmcli sentiment --field review reviews.csv > judged.csv
   cut -f2 reviews.tsv | lmcli sentiment --lines --jsonl
 """
 
