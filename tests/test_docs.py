@@ -40,6 +40,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(ENGLISH if name.isascii() else CHINESE)
+    (tmp_path / "reviews.csv").write_text("id,review\n1,All of it was good.\n", encoding="utf-8")
+    (tmp_path / "articles.jsonl").write_text('{"id": 1, "text": "The release went out."}\n', encoding="utf-8")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "menu.csv").write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
     monkeypatch.chdir(tmp_path)
