@@ -155,7 +155,7 @@ def test_the_length_is_said_in_the_prompt(length, words):
 def test_words_and_bullets_are_said_in_the_prompt():
     engine = ScriptedEngine()
     text = b"The mayor opened the new bridge on Monday."
-    invoke("summarize", "--words", "45", "--format", "bullets", engine=engine, stdin=text)
+    invoke("summarize", "--words", "45", "--form", "bullets", engine=engine, stdin=text)
     assert "bullet points" in engine.prompts[0]
     invoke("summarize", "--words", "45", engine=engine, stdin=text)
     assert "45 words" in engine.prompts[1]
