@@ -62,13 +62,8 @@ def _opening(form: SummaryForm, chinese: bool) -> str:
     """What a base checkpoint continues."""
     headline = form.layout == "headline"
     if chinese:
-        return (
-            f"关于“{form.focus}”的{'标题' if headline else '摘要'}："
-            if form.focus
-            else "标题："
-            if headline
-            else "摘要："
-        )
+        about = f"关于“{form.focus}”的" if form.focus else ""
+        return f"{about}{'标题' if headline else '摘要'}："
     foreign = form.language and form.language != form.source
     tongue = f" in {language(form.language).name}" if form.language and foreign else ""
     about = f" of what it says about {form.focus}" if form.focus else ""

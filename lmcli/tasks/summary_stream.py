@@ -6,13 +6,15 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from lmcli.tasks.summary_form import SummaryForm
+from lmcli.tasks.summary_form import Layout, SummaryForm
 from lmcli.text.loops import repetition
 from lmcli.text.segment import lines, sentences
 from lmcli.types import Chunk, Done, Event, Notice, Usage
 
 LOOPED = "the model began to repeat itself: the summary ends there"
+WROTE_ON = "the model wrote on; the summary ends where it was asked to"
 _LABEL = re.compile(r"^(?:headline|title|标题|標題)\s*[:：]\s*", re.IGNORECASE)
+_MARK = re.compile(r"^(?:[-*+]\s+|\d{1,3}[.)]\s+|\d{1,3}、|[•·]\s*)")
 _WRAPPED = "\"'“”‘’«»「」『』*_#` "
 _CERTAIN = re.compile(r"\w+\W+\w+\W+\w|[\u3040-\u30ff\u3400-\u9fff]{4}")  # more than what follows an abbreviation
 
@@ -41,12 +43,34 @@ def bounded(
                 yield Done("stop", Usage(prompt_tokens, 0, count(text), first, spent))
                 return
         else:
-            if isinstance(event, Done) and (rest := text[shown : _whole(text, form)]):
+            if isinstance(event, Done) and (rest := text[shown : _whole(text, form)].rstrip()):
                 yield Chunk(rest)
             yield event
 
 
-def headline(events: Iterator[Event]) -> Iterator[Event]:
+def shaped(events: Iterator[Event], layout: Layout) -> Iterator[Event]:
+    """`events` in the `layout` that a model was asked for and may have kept to."""
+    if layout == "paragraph":
+        return events
+    return _bulleted(events) if layout == "bullets" else _headline(events)
+
+
+def _bulleted(events: Iterator[Event]) -> Iterator[Event]:
+    """`events` a line at a time, each with the one mark of a list, whatever mark the model gave it or left out."""
+    line, before = "", ""
+    for event in events:
+        if isinstance(event, Chunk):
+            *whole, line = f"{line}{event.text}".split("\n")
+        else:
+            whole = [line] if isinstance(event, Done) else []
+        for item in filter(None, map(str.strip, whole)):
+            yield Chunk(f"{before}- {_MARK.sub('', item)}")
+            before = "\n"
+        if not isinstance(event, Chunk):
+            yield event
+
+
+def _headline(events: Iterator[Event]) -> Iterator[Event]:
     """`events` with the line they write as one Chunk, without the marks and quotes that models put around it."""
     text = ""
     for event in events:
@@ -65,8 +89,10 @@ def _safe(text: str, form: SummaryForm) -> tuple[int, Notice | None]:
         return repeated.start, Notice(LOOPED)
     safe = _end(text, form)
     if safe < len(text) and (form.layout != "paragraph" or _CERTAIN.search(text[safe:])):
-        return safe, Notice("the model wrote on; the summary ends where it was asked to", verbose=True)
-    return min(safe, repeated.start if repeated else safe), None
+        return len(text[:safe].rstrip()), Notice(
+            "the model wrote on; the summary ends where it was asked to", verbose=True
+        )
+    return len(text[: min(safe, repeated.start if repeated else safe)].rstrip()), None
 
 
 def _whole(text: str, form: SummaryForm) -> int:

@@ -10,7 +10,7 @@ from lmcli import tasks
 from lmcli.errors import UsageError
 from lmcli.tasks import prompts
 from lmcli.tasks.summary_form import Size, SummaryForm, lay_out
-from lmcli.tasks.summary_stream import bounded, headline
+from lmcli.tasks.summary_stream import bounded, shaped
 from lmcli.text.sections import sections
 from lmcli.text.segment import sentences
 from lmcli.types import (
@@ -81,7 +81,7 @@ class CausalWriter:
             yield Notice(f"{checkpoint.name} is a base checkpoint: it continues 'Summary:'", verbose=True)
         events = self._engine.stream(prompt, self._params)
         events = bounded(events, self._form, self._engine.count(prompt), self._engine.count)
-        yield from headline(events) if self._form.layout == "headline" else events
+        yield from shaped(events, self._form.layout)
 
     def write_parts(self, texts: Sequence[str], longest: int) -> Iterator[Event]:
         longest = min(longest, self._params.max_tokens or longest)

@@ -11,7 +11,6 @@ from lmcli.text.segment import sentences
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_]+")
 _LIST_NUMBER = re.compile(r"^\s*\d+[.)](?=\s)", re.MULTILINE)  # it counts on while the rest repeats
 _BRIEF, _LONG = 10, 30  # words said twice more, or once more, that nobody repeats on purpose
-_SUSPECT = 5  # words; fewer are said again in any text
 _WINDOW = 4000  # characters; no longer answer is looked at, so that each new word costs the same
 
 
@@ -35,13 +34,13 @@ def without_loops(text: str) -> str:
 
 
 def repetition(text: str) -> Repetition | None:
-    """What the end of `text` says again of what stands before it; None of less than a few words."""
+    """What the end of `text` says again of what stands before it, be it a word; None where its last word is new."""
     offset = max(len(text) - _WINDOW, 0)
     tokens = _tokens(text[offset:])
     words = [word for word, _, _ in tokens]
     # Of two periods the shorter: what is said every four words is said every eight too.
     length, shorter = max(((_tail(words, p), -p) for p in range(1, len(words) // 2 + 1)), default=(0, 0))
-    if length < _SUSPECT:
+    if not length:
         return None
     start, end = _cut(text[offset:], tokens, len(words) - length, length)
     return Repetition(offset + start, offset + end, _is_loop(length, -shorter))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 _DAMPING = 0.85
 _FIRST, _EARLY = 0.3, 0.3  # what the first sentence has ahead of the second, and any before the last
 _NOVELTY = 0.3  # the share of a choice that is being unlike what was chosen (maximal marginal relevance)
+_TWINS = 0.9  # as alike as this, two sentences are one said twice
 _STEPS, _TOLERANCE = 100, 1e-7
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -32,7 +33,8 @@ _IS_CJK = re.compile(f"[{_CJK}]")
 def select(sentences: Sequence[str], sizes: Sequence[int], budget: int, focus: str | None = None) -> list[int]:
     """The indices, ascending, of the sentences that say most and repeat one another least.
 
-    Their `sizes` together come as near to `budget` as the next best sentence allows; there is always one. With `focus`
+    Their `sizes` together come as near to `budget` as the next best sentence allows, unless all others say the same
+    over; there is always one. With `focus`
     those that stand near its words come first; where the text has none of them it changes nothing.
     """
     if not sentences:
@@ -137,11 +139,12 @@ def _diverse(graph: _Graph, relevance: Vector, sizes: Sequence[int], budget: int
     chosen: list[int] = []
     redundancy = np.zeros(graph.size)
     used = 0
-    while len(chosen) < graph.size and used < budget:
-        gain: Any = (1 - _NOVELTY) * relevance - _NOVELTY * redundancy
+    while used < budget:
+        gain = (1 - _NOVELTY) * relevance - _NOVELTY * redundancy
+        gain[redundancy > _TWINS] = -np.inf
         gain[chosen] = -np.inf
         best = int(gain.argmax())
-        if chosen and abs(used + sizes[best] - budget) > budget - used:
+        if np.isinf(gain[best]) or (chosen and abs(used + sizes[best] - budget) > budget - used):
             break
         chosen.append(best)
         used += sizes[best]
@@ -152,4 +155,4 @@ def _diverse(graph: _Graph, relevance: Vector, sizes: Sequence[int], budget: int
 def _same(term: str, word: str) -> bool:
     """Whether two words are one but for an ending: dragon, dragons."""
     short, long = sorted((term, word), key=len)
-    return term == word or (len(short) > 2 and len(long) - len(short) <= 3 and long.startswith(short))
+    return term == word or (len(short) > 2 and len(long) - len(short) <= 2 and long.startswith(short))
