@@ -39,7 +39,7 @@ def repetition(text: str) -> Repetition | None:
     tokens = _tokens(text[offset:])
     words = [word for word, _, _ in tokens]
     # Of two periods the shorter: what is said every four words is said every eight too.
-    length, shorter = max(((_tail(words, p), -p) for p in range(1, len(words) // 2 + 1)), default=(0, 0))
+    length, shorter = max(((_tail(words, p), -p) for p in range(1, len(words))), default=(0, 0))
     if not length:
         return None
     start, end = _cut(text[offset:], tokens, len(words) - length, length)
