@@ -86,7 +86,7 @@ def _safe(text: str, form: SummaryForm) -> tuple[int, Notice | None]:
     """How much of `text` may be shown, and why it ends there if it does."""
     repeated = repetition(text)
     if repeated and repeated.sure:
-        return repeated.start, Notice(LOOPED)
+        return len(text[: repeated.start].rstrip()), Notice(LOOPED)
     safe = _end(text, form)
     if safe < len(text) and (form.layout != "paragraph" or _CERTAIN.search(text[safe:])):
         return len(text[:safe].rstrip()), Notice(
