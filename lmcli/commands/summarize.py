@@ -71,7 +71,10 @@ def command(
     from lmcli.tasks.summarize import Summarize
 
     task = Summarize(length, size, layout, focus, language, params)
-    show_each(task, engine.open(task.name, renderer, languages=spoken), documents, renderer)
+    # A checkpoint trained for summaries alone can be told neither: unless the user chose one, a chat model is taken.
+    told = (focus or language) and not engine.settings.model_for(task.name)
+    opened = engine.open("chat" if told else task.name, renderer, languages=spoken)
+    show_each(task, opened, documents, renderer)
 
 
 def _size(given: dict[str, Any]) -> Size | None:
