@@ -4,7 +4,8 @@
     ├── UsageError                   2  the command line asks for something that does not exist
     ├── CheckpointError              3  a checkpoint cannot be used
     │   ├── CheckpointNotFound       3  it is not here
-    │   └── UnsafeCheckpoint         3  loading it could run code (pickles, remote code)
+    │   ├── UnsafeCheckpoint         3  loading it could run code (pickles, remote code)
+    │   └── NoAnswer                 3  it makes nothing of one text, and perhaps something of another
     ├── NetworkError                 4  the hub or the package index did not answer
     ├── InputError                   5  a text is unreadable
     │   └── InputTooLong             5  a text does not fit the context
@@ -51,6 +52,10 @@ class UnsafeCheckpoint(CheckpointError):
     pass
 
 
+class NoAnswer(CheckpointError):
+    pass
+
+
 class NetworkError(LmcliError):
     exit_code = 4
 
@@ -65,3 +70,7 @@ class InputTooLong(InputError):
 
 class OutOfMemory(LmcliError):
     exit_code = 6
+
+
+# Of these the cause is one text: of any other error the next text would meet it as well.
+OF_ONE_TEXT = (InputError, NoAnswer, UsageError)

@@ -9,6 +9,7 @@ from scripted import ScriptedEngine, checkpoint, invoke, plain
 
 from lmcli.errors import CheckpointError, InputTooLong
 from lmcli.tasks.summarize import Summarize
+from lmcli.tasks.summary_form import Size
 from lmcli.types import Chunk, Done, Notice, Progress, SamplingParams, TaskResult
 
 SENTENCES = [f"Fact {n} says that item{n} costs {n}.5 pounds in town." for n in range(400)]
@@ -155,10 +156,145 @@ def test_the_length_is_said_in_the_prompt(length, words):
 def test_words_and_bullets_are_said_in_the_prompt():
     engine = ScriptedEngine()
     text = b"The mayor opened the new bridge on Monday."
-    invoke("summarize", "--words", "45", "--format", "bullets", engine=engine, stdin=text)
+    invoke("summarize", "--words", "45", "--form", "bullets", engine=engine, stdin=text)
     assert "bullet points" in engine.prompts[0]
     invoke("summarize", "--words", "45", engine=engine, stdin=text)
     assert "45 words" in engine.prompts[1]
+
+
+ENGLISH = "The mayor opened the new bridge on Monday, and many people came to see it."
+ZH = "市长星期一为新桥揭幕，很多人来看。"
+
+
+@pytest.mark.parametrize(("options", "text", "said"), [
+    (["--sentences", "2"], ENGLISH, "in 2 sentences."), (["--sentences", "1"], ENGLISH, "in 1 sentence."),
+    (["--chars", "300"], ENGLISH, "about 300 characters"), (["--form", "headline"], ENGLISH, "of at most 12 words"),
+    (["--form", "bullets", "--sentences", "4"], ENGLISH, "list of 4 short bullet points"),
+    (["--focus", "the bridge"], ENGLISH, "Summarize what this text says about the bridge in"),
+    (["--lang", "German"], ENGLISH, "in German"), (["--lang", "en"], ZH, "in English"),
+    (["--lang", "zh"], ENGLISH, "用中文概括"), (["--lang", "zh-TW"], ENGLISH, "用繁体中文"),
+    (["--sentences", "2"], ZH, "写2句话"), (["--chars", "60"], ZH, "约60个字"), (["--words", "60"], ZH, "约60个字"),
+    (["--form", "headline"], ZH, "写一个标题，不超过20个字"), (["--focus", "费用"], ZH, "关于“费用”的内容"),
+    (["--form", "bullets", "--sentences", "3"], ZH, "共3个要点"),
+])  # fmt: skip
+def test_each_wish_is_said_in_the_prompt(options, text, said):
+    engine = ScriptedEngine()
+    assert invoke("summarize", *options, engine=engine, stdin=text.encode()).code == 0
+    assert said in engine.prompts[0]
+
+
+def test_an_english_text_is_not_told_to_be_summarized_in_english():
+    engine = ScriptedEngine()
+    invoke("summarize", engine=engine, stdin=ENGLISH.encode())
+    assert "English" not in engine.prompts[0]
+
+
+def test_two_lengths_exclude_one_another():
+    result = invoke("summarize", "--words", "10", "--sentences", "2", engine=ScriptedEngine(), stdin=b"A text.")
+    assert result.code == 2
+    assert "exclude" in result.stderr
+
+
+THREE = "Dr. Smith came. He saw it. Then he left for home. And so on."
+
+
+@pytest.mark.parametrize(("wanted", "written", "shown"), [
+    (2, THREE, "Dr. Smith came. He saw it."), (4, THREE, THREE), (9, THREE, THREE),
+    (1, "它开了。人们来了，天气很好。", "它开了。"), (1, "It cost 3.5 million pounds.", "It cost 3.5 million pounds."),
+])  # fmt: skip
+def test_no_more_sentences_come_than_were_asked_for(wanted, written, shown):
+    events = list(Summarize(size=Size(wanted, "sentences")).run(ScriptedEngine([written]), "A story."))
+    result = TaskResult.fold(events)
+    assert result.text == shown
+    assert result.usage.prompt_tokens > 0
+    assert result.usage.completion_tokens > 0
+
+
+def test_sentences_come_as_they_are_written_not_all_at_the_end():
+    events = Summarize(size=Size(2, "sentences")).run(ScriptedEngine([THREE]), "A story.")
+    assert next(events) == Chunk("Dr.")
+
+
+def test_bullets_have_one_mark_whatever_the_model_wrote():
+    written = "* First it opened.\n2. Then it closed.\n\nThen 3.5 people came.\n- And more."
+    events = Summarize(layout="bullets", size=Size(3, "sentences")).run(ScriptedEngine([written]), "A story.")
+    assert TaskResult.fold(events).text == "- First it opened.\n- Then it closed.\n- Then 3.5 people came."
+
+
+@pytest.mark.parametrize(
+    "written", ['**"Bridge Opens"**\nIt opened.', "Headline: Bridge Opens", "\n# Bridge Opens\n\n"]
+)
+def test_a_headline_is_one_line_without_marks(written):
+    result = TaskResult.fold(Summarize(layout="headline").run(ScriptedEngine([written]), "A story."))
+    assert result.text == "Bridge Opens"
+
+
+def test_a_model_that_repeats_itself_is_ended_and_nothing_of_the_loop_is_shown():
+    engine = ScriptedEngine(["The bridge opened. " + "Many people came to see it. " * 50])
+    events = list(Summarize().run(engine, "A story."))
+    result = TaskResult.fold(events)
+    assert result.text == "The bridge opened. Many people came to see it."
+    assert result.usage.completion_tokens < 30
+    assert any("repeat itself" in notice.text and not notice.verbose for notice in notices(events))
+
+
+def test_what_is_said_twice_but_no_loop_is_shown_to_its_end():
+    said = "Many people came to see it. Many people came to see it."
+    assert TaskResult.fold(Summarize().run(ScriptedEngine([said]), "A story.")).text == said
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_a_part_that_repeats_itself_is_cut_and_told_and_the_rest_stays(kind):
+    def loop_in_the_second(prompt: str) -> str:
+        return "It goes on and on. " * 12 if "item100 " in prompt else brief(prompt)
+
+    engine = ScriptedEngine([loop_in_the_second], context_length=600, checkpoint=checkpoint(kind))
+    events = list(Summarize().run(engine, BOOK))
+    assert engine.prompts[-1].count("goes on") == 1
+    assert engine.prompts[-1].count("a part's summary.") > 3
+    assert any("repeated itself on part" in notice.text and not notice.verbose for notice in notices(events))
+
+
+def test_parts_are_summarized_in_their_own_language_and_only_the_last_in_the_one_asked_for():
+    engine = ScriptedEngine([brief], context_length=600)
+    list(Summarize(layout="bullets", language="de", focus="prices").run(engine, BOOK))
+    assert not any("German" in prompt or "bullet" in prompt for prompt in engine.prompts[:-1])
+    assert all("about prices" in prompt for prompt in engine.prompts)
+    assert "in German as a list" in engine.prompts[-1]
+
+
+def test_parts_begin_at_chapters():
+    text = "".join(f"Chapter {n}\n\n{' '.join(SENTENCES[n * 25 : n * 25 + 25])}\n\n" for n in range(8))
+    engine = ScriptedEngine([brief], context_length=600)
+    list(Summarize("short").run(engine, text))
+    assert all('"""\nChapter ' in prompt for prompt in engine.prompts[:-1])
+
+
+@pytest.mark.parametrize(("options", "shown"), [
+    (["--form", "bullets"], "- One came. \n- Two left.\n"), (["--sentences", "1"], "One came.\n"),
+    (["--form", "headline"], "One came.\n"), ([], "One came. Two left.\n"),
+])  # fmt: skip
+def test_what_an_encoder_decoder_wrote_is_laid_out(options, shown):
+    engine = ScriptedEngine(["One came. Two left."], checkpoint=checkpoint("seq2seq"))
+    result = invoke("summarize", *options, engine=engine, stdin=ENGLISH.encode())
+    assert result.stdout == shown.replace(". \n", ".\n")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--focus", "cost"), ("--lang", "de")])
+def test_an_encoder_decoder_refuses_what_does_not_reach_it(option, value):
+    engine = ScriptedEngine(checkpoint=checkpoint("seq2seq"))
+    result = invoke("summarize", option, value, engine=engine, stdin=ENGLISH.encode())
+    assert result.code == 2
+    assert option in result.stderr
+    assert "chat model" in result.stderr
+
+
+def test_a_base_checkpoint_is_given_the_wishes_to_continue():
+    engine = ScriptedEngine(checkpoint=checkpoint(instruct=False))
+    invoke("summarize", "--lang", "de", "--focus", "cost", engine=engine, stdin=ENGLISH.encode())
+    assert engine.prompts[0].endswith("\n\nSummary of what it says about cost in German:")
+    invoke("summarize", "--form", "headline", engine=engine, stdin=ZH.encode())
+    assert engine.prompts[1].endswith("\n\n标题：")
 
 
 def test_a_chinese_text_is_asked_for_in_chinese_and_in_characters():

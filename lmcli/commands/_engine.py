@@ -74,6 +74,10 @@ class EngineChoice:
             self._ask(ref, wanted.entry)
         return checkpoints.pull(ref, self.settings, renderer.report, trust_remote_code=self.options.trust_remote_code)
 
+    def at_hand(self, task: str, languages: tuple[str, str] | None = None) -> bool:
+        """Whether a checkpoint was chosen for `task`, or one that can do it is on this machine."""
+        return bool(self.settings.model_for(task)) or self._is_here(self.default(task, languages))
+
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""
         for entry in (*_suited(task, languages), *_suited("chat", None)):

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 from lmcli.commands._answers import LineWriter, Names, SheetWriter, Writer, place_of
 from lmcli.commands._resume import appended, form_of_answers, pass_over
-from lmcli.errors import InputError, LmcliError, UsageError
+from lmcli.errors import OF_ONE_TEXT, LmcliError
 from lmcli.render import Renderer
 from lmcli.render.sheet import sheet
 from lmcli.text.documents import Document
@@ -17,7 +17,6 @@ from lmcli.text.records import Record, problem
 from lmcli.types import Engine, Event, Notice, Progress, Reasoning
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine | None, contravariant=True)
-_OF_ONE_TEXT = (InputError, UsageError)  # Any other error would meet the next text as well.
 
 
 class Task(Protocol[AnyEngine]):
@@ -43,8 +42,8 @@ def work_through(task: Task[AnyEngine], engine: AnyEngine, documents: Documents,
     if not documents.wish.resume:
         writer: Writer = LineWriter(documents, about, renderer)
         if documents.form and documents.form != "lines":
-            form = "jsonl" if documents.wish.json else documents.form
-            writer = SheetWriter(renderer.sheet(form, names.columns), form, names, about, renderer)
+            sheet_form = "jsonl" if documents.wish.json else documents.form
+            writer = SheetWriter(renderer.sheet(sheet_form, names.columns), sheet_form, names, about, renderer)
         return Work(task, engine, documents, writer, renderer).run()
     form = form_of_answers(documents)
     found = pass_over(documents, form, names.columns)
@@ -103,7 +102,7 @@ class Work:
     def _write(self, document: Document, events: Iterator[Event]) -> None:
         try:
             self._writer.answer(document, self._told(document, events))
-        except _OF_ONE_TEXT as error:
+        except OF_ONE_TEXT as error:
             self._fail(document, error)
             return
         self._count(document)

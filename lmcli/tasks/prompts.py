@@ -6,41 +6,68 @@ the text stands between quotation marks so that what it says is not taken for an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from lmcli.tasks.summary_form import SummaryForm
 from lmcli.text.language import language
 from lmcli.types import Conversation, Prompt
 
 
-@dataclass(frozen=True)
-class SummaryForm:
-    """What a summary is to be like: about `words` words (characters in Chinese) in the language `code`."""
-
-    words: int
-    code: str | None = None
-    bullets: bool = False
-
-
 def summary(text: str, form: SummaryForm, instruct: bool) -> Prompt:
     """The prompt for a summary of `text`."""
-    chinese = form.code in {"zh", "zh-Hant"}
+    chinese = form.language in {"zh", "zh-Hant"}
     if not instruct:
-        return f"{text}\n\n{'摘要：' if chinese else 'Summary:'}"
+        return f"{text}\n\n{_opening(form, chinese)}"
     quoted = f'"""\n{text}\n"""\n\n'
     if chinese:
-        how = f"写成要点列表，每个要点一行，以“- ”开头，共约{form.words}个字" if form.bullets else f"约{form.words}个字"
-        script = "繁体中文" if form.code == "zh-Hant" else "中文"
+        return Conversation.ask(f"文本：\n{quoted}{_summary_in_chinese(form)}")
+    about = f" what this text says about {form.focus}" if form.focus else " this text"
+    # A model answers in the language it is asked in, unless it is told.
+    foreign = form.language and (form.language != "en" or form.source != "en")
+    tongue = f" in {language(form.language).name}" if form.language and foreign else ""
+    if form.layout == "headline":
         return Conversation.ask(
-            f"文本：\n{quoted}请用{script}概括上面的文本，{how}。只写摘要，不要添加原文没有的内容。\n\n摘要："
+            f"Text:\n{quoted}Write one headline for{about}{tongue}, of at most {form.words} words. "
+            "Write only the headline.\n\nHeadline:"
         )
-    if form.bullets:
-        count = max(2, round(form.words / 15))
-        how = f"as a list of {count} short bullet points, each on its own line and beginning with '- '"
+    return Conversation.ask(
+        f"Text:\n{quoted}Summarize{about}{tongue} {_how(form)}. Write only the summary.\n\nSummary:"
+    )
+
+
+def _how(form: SummaryForm) -> str:
+    """Its length and layout. A small model keeps to a number of sentences better than to one of words."""
+    if form.layout == "bullets":
+        count = form.sentences or max(2, round(form.words / 15))
+        return f"as a list of {count} short bullet points, each on its own line and beginning with '- '"
+    count = form.sentences or max(1, round(form.words / 25))
+    phrase = f"in {count} sentence{'s' if count > 1 else ''}"
+    if form.size.unit == "characters":
+        return f"{phrase}, about {form.size.amount} characters"
+    return phrase if form.sentences else f"{phrase}, about {form.words} words"
+
+
+def _summary_in_chinese(form: SummaryForm) -> str:
+    script = "繁体中文" if form.language == "zh-Hant" else "中文"
+    about = f"上面的文本中关于“{form.focus}”的内容" if form.focus else "上面的文本"
+    if form.layout == "headline":
+        return f"请用{script}为{about}写一个标题，不超过{form.words}个字。只写标题。\n\n标题："
+    length = f"共{form.sentences}个要点" if form.sentences else f"共约{form.words}个字"
+    if form.layout == "bullets":
+        how = f"写成要点列表，每个要点一行，以“- ”开头，{length}"
     else:
-        count = max(1, round(form.words / 25))
-        how = f"in {count} sentence{'s' if count > 1 else ''}, about {form.words} words"
-    tongue = f" in {language(form.code).name}" if form.code and form.code != "en" else ""
-    return Conversation.ask(f"Text:\n{quoted}Summarize this text{tongue} {how}. Write only the summary.\n\nSummary:")
+        how = f"写{form.sentences}句话" if form.sentences else f"约{form.words}个字"
+    return f"请用{script}概括{about}，{how}。只写摘要，不要添加原文没有的内容。\n\n摘要："
+
+
+def _opening(form: SummaryForm, chinese: bool) -> str:
+    """What a base checkpoint continues."""
+    headline = form.layout == "headline"
+    if chinese:
+        about = f"关于“{form.focus}”的" if form.focus else ""
+        return f"{about}{'标题' if headline else '摘要'}："
+    foreign = form.language and form.language != form.source
+    tongue = f" in {language(form.language).name}" if form.language and foreign else ""
+    about = f" of what it says about {form.focus}" if form.focus else ""
+    return f"{'Headline' if headline else 'Summary'}{about}{tongue}:"
 
 
 def translation(sentence: str, source: str, target: str, instruct: bool) -> Prompt:

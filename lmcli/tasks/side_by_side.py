@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from lmcli.errors import InputError, UsageError
+from lmcli.errors import OF_ONE_TEXT
 from lmcli.types import Chunk, Done, Engine, Event, FinishReason, Prompt, SamplingParams, Usage
 
 MOST = 32  # texts at once: as many as an engine decodes side by side
 _TEXTS = 128  # to rewrite in one call, or those of a single run: only so many does an engine sort by length
-_OF_ONE_TEXT = (InputError, UsageError)
 Run = Callable[[Any, str], Iterator[Event]]
 
 
@@ -157,13 +156,13 @@ def _answers(engine: Any, asking: Sequence[_Run]) -> Iterator[None]:
     for runs in (group for found in alike.values() for group in _groups(found)):
         try:
             yield from _together(engine, runs)
-        except _OF_ONE_TEXT as error:
+        except OF_ONE_TEXT as error:
             # One of them is to blame. Alone, each has an answer or its own error.
             left = [run for run in runs if run.asked]
             for run in left:
                 try:
                     yield from _together(engine, [run]) if len(runs) > 1 else _refuse(run, error)
-                except _OF_ONE_TEXT as own:
+                except OF_ONE_TEXT as own:
                     yield from _refuse(run, own)
 
 

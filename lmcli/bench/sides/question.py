@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lmcli.engine.tokenizer import FastTokenizer, Tokenizer
-from lmcli.tasks.prompts import SummaryForm, summary
+from lmcli.tasks.prompts import summary
+from lmcli.tasks.summary_form import Size, SummaryForm
 from lmcli.text.language import identify
 from lmcli.types import Checkpoint
 
@@ -21,7 +22,8 @@ def write(
     """
     known = Checkpoint(**{**checkpoint, "path": Path(checkpoint["path"])})
     tokenizer = _tokenizer(known, trust_remote_code)
-    form, whole = SummaryForm(2 * answer_tokens, identify(text)), tokenizer.encode_continuation(text)
+    code, whole = identify(text), tokenizer.encode_continuation(text)
+    form = SummaryForm(Size(2 * answer_tokens), source=code, language=code)
 
     def prompt(length: int) -> list[int]:
         kept = text if length >= len(whole) else tokenizer.decode(whole[:length]).rstrip("\ufffd")
