@@ -156,11 +156,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a task is done, in the task's own parts (`unit`: parts, sentences, bytes…)."""
+    """How much of a task is done, in the task's own parts (`unit`: parts, sentences, bytes…).
+
+    Of records that are read as the work goes on nobody knows the `total`; `share` is then how much of the input was
+    read, 0 to 1, None where that is not known either.
+    """
 
     done: int
     total: int
     unit: str = "parts"
+    share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ One that exceeds the context is divided: each part is summarized, then the parts
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
 
@@ -44,6 +44,11 @@ class Summarize:
     bullets: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
     name: ClassVar[str] = "summarize"
+    answer: ClassVar[str] = "summary"
+
+    def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order."""
+        return (self.run(engine, text) for text in texts)
 
     def run(self, engine: Engine, text: str) -> Iterator[Event]:
         """Raises InputTooLong where the context is too small for the text even in parts."""

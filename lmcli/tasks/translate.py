@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
@@ -37,6 +37,11 @@ class Translate:
     source: str | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
     name: ClassVar[str] = "translate"
+    answer: ClassVar[str] = "translation"
+
+    def run_many(self, engine: Engine | None, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order."""
+        return (self.run(engine, text) for text in texts)
 
     def run(self, engine: Engine | None, text: str) -> Iterator[Event]:
         """One Chunk for each batch of sentences, in order; joined they have the lines of `text`.
