@@ -34,6 +34,11 @@ class Task(Protocol[AnyEngine]):
         """The events of each text, in order; of `texts` only a few are taken ahead."""
 
 
+def text_for(task: Task[Any], document: Document) -> str:
+    """What a task works on: the text of a page without its tags, but the translation of a page is a page."""
+    return document.text if task.name == "translate" else document.readable
+
+
 class Writer(Protocol):
     """Writes what came of each document, in their order."""
 
@@ -69,6 +74,7 @@ class Work:
         self, task: Task[AnyEngine], engine: AnyEngine, documents: Documents, writer: Writer, renderer: Renderer,
         done: int = 0,
     ) -> None:  # fmt: skip
+        self._task = task
         self._results = task.run_many(engine, self._texts())
         self._documents, self._writer, self._renderer = documents, writer, renderer
         self._waiting: deque[Document] = deque()
@@ -103,7 +109,7 @@ class Work:
                 self._write_bad()
             else:
                 self._tell_encoding(document)
-                yield document.text
+                yield text_for(self._task, document)
 
     def _write_bad(self) -> None:
         while self._waiting and (error := problem(self._waiting[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmcli.commands._records import AnyEngine, Task, work_through
+from lmcli.commands._records import AnyEngine, Task, text_for, work_through
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
 from lmcli.text.inputs import Documents
@@ -20,7 +20,8 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
         return work_through(task, engine, documents, renderer)
     checkpoint = engine.checkpoint.name if engine is not None else ""
     several, whole = documents.several, list(documents)
-    for document, events in zip(whole, task.run_many(engine, [document.text for document in whole]), strict=True):
+    texts = [text_for(task, document) for document in whole]
+    for document, events in zip(whole, task.run_many(engine, texts), strict=True):
         if several and task.answer != "label":  # A label has its line, and the name on it.
             renderer.heading(document.title)
         if not document.encoding.startswith("utf"):
@@ -35,6 +36,6 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
 
 def language_of(documents: Documents) -> tuple[str, str] | None:
     """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies."""
-    found = {identify(document.text) for document in documents.first()}
+    found = {identify(document.readable) for document in documents.first()}
     only = found.pop() if len(found) == 1 else None
     return (only, only) if only else None
