@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import io
 import re
 
 from lmcli.errors import InputError, UsageError
@@ -50,9 +51,9 @@ def known(name: str) -> str:
     """
     try:
         found = codecs.lookup(name.strip())
-        b"".decode(found.name)  # base64 and rot13 are codecs too, but of no text
+        io.TextIOWrapper(io.BytesIO(), found.name)  # base64 and rot13 are codecs too, but of no text
     except (LookupError, ValueError):
-        near = difflib.get_close_matches(name.strip().casefold(), _NAMES, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name.strip().casefold(), _NAMES, n=1, cutoff=0.75)
         hint = f"did you mean '{near[0]}'?" if near else f"such as {', '.join(_NAMES[:6])}"
         raise UsageError(f"unknown encoding '{name}'", hint) from None
     return _WIDER.get(found.name, found.name)
@@ -83,11 +84,12 @@ _CONTROL_SHARE = 0.02
 _DECLARED = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)|^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]+)", re.I
 )
-# What a text in any language is made of, so far as one byte order gives much of it and the other next to none.
+# What nearly all of a text is made of, whatever its language; of a binary file it is not.
 _COMMON = re.compile(
     r"[\t\n\r -~\u00a0-\u024f\u0370-\u052f\u2010-\u2026\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff5e]"
 )
 _SURE = 0.97
+_ORDERS = ("utf-16-le", "utf-16-be")
 # What half of any page in these languages is made of: the proof that an encoding was guessed right.
 _FREQUENT = {
     "gb18030": "的一是不了在有人我他这中大来上个国很好和也到说要就出会可你对生能而子那得于着下自之年",
@@ -145,9 +147,15 @@ def _unmarked_utf_16(data: bytes) -> str | None:
     """The byte order of UTF-16 without a mark. Its spaces and line ends hold the zeros that no other text has."""
     if b"\0" not in data or len(data) % 2:
         return None
-    shares = {name: _common_share(data, name) for name in ("utf-16-le", "utf-16-be")}
-    best = max(shares, key=lambda name: shares[name])
-    return best if shares[best] >= _SURE and min(shares.values()) < 0.5 else None
+    beginning = data[: 1 << 16]
+    # Read in the wrong order "a" is a Chinese character, and no character that is used becomes an ASCII one.
+    ascii_characters = {name: _ascii_count(beginning[n::2], beginning[1 - n :: 2]) for n, name in enumerate(_ORDERS)}
+    best = max(ascii_characters, key=lambda name: ascii_characters[name])
+    return best if min(ascii_characters.values()) == 0 and _common_share(data, best) >= _SURE else None
+
+
+def _ascii_count(low: bytes, high: bytes) -> int:
+    return sum(not above and (32 <= byte < 127 or byte in b"\t\n\r") for byte, above in zip(low, high, strict=True))
 
 
 def _common_share(data: bytes, encoding: str) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from bs4 import BeautifulSoup, CData, NavigableString, Tag, XMLParsedAsHTMLWarning
+from bs4 import BeautifulSoup, CData, Tag, XMLParsedAsHTMLWarning
+from bs4.element import NavigableString
 
 from lmcli.text.boundary import CJK
 
@@ -16,11 +17,15 @@ _UNREAD = (
 )  # fmt: skip
 _UNREAD_ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "menubar"}
 _LISTS = ("ul", "ol", "table", "div", "section", "p", "dl")
-_BLOCKS = {
-    "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
-    "figure", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "main", "ol", "p", "pre", "section",
-    "summary", "table", "caption", "ul",
-}  # fmt: skip
+# Line ends around an element: a blank line, or none.
+_ENDS = {"br": 1, "li": 1, "tr": 1, "dt": 1, "dd": 1} | dict.fromkeys(
+    (
+        "address", "article", "blockquote", "body", "center", "details", "div", "dl", "fieldset", "figcaption",
+        "figure", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "main", "p", "pre",
+        "section", "summary", "table", "caption",
+    ),
+    2,
+)  # fmt: skip
 _MAIN_SHARE = 0.3  # of the page's text
 _LINK_SHARE = 0.8  # of the text of a menu that is not marked as one
 _LINKS = 4
@@ -38,82 +43,111 @@ def readable(page: str) -> str:
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML is read well enough
         soup = BeautifulSoup(page, "html.parser")
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for tag in [tag for tag in soup.find_all(True) if _is_unread(tag)]:
-        tag.decompose()
-    root = _main(soup)
-    for tag in [tag for tag in root.find_all(_LISTS) if _is_menu(tag)]:
-        tag.decompose()
-    text = _laid_out(root)
+    # Marked and passed over: to take them out of the tree would look through it once for each.
+    unread = {id(tag) for tag in soup.find_all(True) if _is_unread(tag)}
+    root = _main(soup, unread)
+    unread |= {id(tag) for tag in _menus(root, unread)}
+    text = _laid_out(root, unread)
     return f"{title}\n\n{text}" if title and text and not root.find("h1") else text
 
 
 def _is_unread(tag: Tag) -> bool:
-    if tag.decomposed:  # with the tag around it
-        return False
     if tag.name in _UNREAD or tag.get("role") in _UNREAD_ROLES or tag.has_attr("hidden"):
         return True
     # The head of an article holds its title, the head of a site its name and a menu.
     return tag.get("aria-hidden") == "true" or (tag.name == "header" and not tag.find("h1"))
 
 
-def _main(soup: BeautifulSoup) -> Tag:
+def _main(soup: BeautifulSoup, unread: Container[int]) -> Tag:
     """The one element that is marked as the main text and holds enough of it, else the body."""
     body = soup.body or soup
-    for found in (soup.select("main, [role=main]"), soup.find_all("article")):
-        if len(found) == 1 and len(found[0].get_text()) >= _MAIN_SHARE * len(body.get_text()):
+    for found in (soup.find_all("main") or soup.find_all(role="main"), soup.find_all("article")):
+        if len(found) == 1 and _length(found[0], unread) >= _MAIN_SHARE * _length(body, unread):
             return found[0]
     return body
 
 
-def _is_menu(tag: Tag) -> bool:
-    if tag.decomposed:
-        return False
-    links = tag.find_all("a", limit=200)
-    if len(links) < _LINKS:
-        return False
-    own = len(tag.get_text("", strip=True))
-    return sum(len(link.get_text("", strip=True)) for link in links) >= _LINK_SHARE * own
+def _length(root: Tag, unread: Container[int]) -> int:
+    return sum(len(node.strip()) for node, _ in _walk(root, unread) if not isinstance(node, Tag))
 
 
-def _laid_out(root: Tag) -> str:
-    text: list[str] = ["\n\n"]
-    for node, opens in _walk(root):
+def _menus(root: Tag, unread: Container[int]) -> Iterator[Tag]:
+    """The elements whose text is that of links, most of it; counted from the inside out, each text once."""
+    counts = [(0, 0, 0)]  # characters, those in links, links
+    for node, opens in _walk(root, unread):
+        if isinstance(node, Tag) and opens:
+            counts.append((0, 0, 0))
+            continue
         if isinstance(node, Tag):
-            text.append(_break(node, opens, text[-1]))
-        elif node.find_parent("pre"):
-            text.append(str(node))
+            own, linked, links = counts.pop()
+            if node.name == "a":
+                linked, links = own, 1
+            if node.name in _LISTS and links >= _LINKS and linked >= _LINK_SHARE * own:
+                yield node
         else:
-            text.append(_SPACE.sub(" ", _CJK_BREAK.sub("", str(node))))
-    joined = re.sub(
-        r" ?\n ?(?=\S)|[ \t]+(?=\n)", lambda found: found[0].replace(" ", "").replace("\t", ""), "".join(text)
-    )
-    return re.sub(r"\n{3,}", "\n\n", joined).strip()
+            own, linked, links = len(node.strip()), 0, 0
+        counts[-1] = (counts[-1][0] + own, counts[-1][1] + linked, counts[-1][2] + links)
 
 
-def _break(tag: Tag, opens: bool, before: str) -> str:
-    """What stands in the text where a tag opens or closes."""
-    if tag.name == "br":
-        return "\n" if opens else ""
-    if tag.name == "li":
-        return "\n- " if opens else "\n"
-    if tag.name == "tr":
-        return "\n" if opens else ""
-    if tag.name in {"td", "th"}:
-        return " | " if opens and tag.find_previous_sibling(("td", "th")) else ""
-    return "\n\n" if tag.name in _BLOCKS else ""
+def _laid_out(root: Tag, unread: Container[int]) -> str:
+    text = _Lines()
+    preformatted = 0
+    for node, opens in _walk(root, unread):
+        if isinstance(node, Tag):
+            preformatted += (node.name == "pre") * (1 if opens else -1)
+            text.end(_ENDS.get(node.name, 0) if opens or node.name != "br" else 0)
+            if opens and node.name == "li":
+                text.add("- ")
+            elif opens and node.name in {"td", "th"} and text.begun:
+                text.add(" | ")
+        elif preformatted:
+            text.add(str(node))
+        else:
+            text.add_flowing(_SPACE.sub(" ", _CJK_BREAK.sub("", str(node))))
+    return "".join(text.pieces).strip("\n").rstrip()
 
 
-def _walk(root: Tag) -> Iterator[tuple[Tag | NavigableString, bool]]:
+class _Lines:
+    """A text as it grows, with at most one blank line at a time."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._due = 0  # line ends before what is next
+
+    @property
+    def begun(self) -> bool:
+        """Whether something stands on the line."""
+        return bool(self.pieces) and not self._due and not self.pieces[-1].endswith("\n")
+
+    def end(self, newlines: int) -> None:
+        self._due = max(self._due, newlines)
+
+    def add(self, text: str) -> None:
+        if self._due and self.pieces:
+            self.pieces[-1] = self.pieces[-1].rstrip(" ")
+            self.pieces.append("\n" * self._due)
+        self._due = 0
+        self.pieces.append(text)
+
+    def add_flowing(self, text: str) -> None:
+        """Text whose spaces at the ends of a line mean nothing."""
+        spaced = not self.begun or self.pieces[-1].endswith(" ")
+        text = text.lstrip(" ") if spaced else text
+        if text:
+            self.add(text)
+
+
+def _walk(root: Tag, unread: Container[int]) -> Iterator[tuple[Tag | NavigableString, bool]]:
     """Every tag when it opens and when it closes, and every text; without recursion, for pages nest deeply."""
     waiting: list[tuple[Tag | NavigableString, bool]] = [(root, True)]
     while waiting:
         node, opens = waiting.pop()
         if isinstance(node, Tag):
+            if node is not root and id(node) in unread:
+                continue
             yield node, opens
             if opens:
-                waiting.append((node, False))
-                waiting += [
-                    (child, True) for child in reversed(node.contents) if isinstance(child, Tag | NavigableString)
-                ]
+                children = (child for child in reversed(node.contents) if isinstance(child, Tag | NavigableString))
+                waiting += [(node, False), *((child, True) for child in children)]
         elif type(node) in (NavigableString, CData):
             yield node, True
