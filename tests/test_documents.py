@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from lmcli.errors import InputError
+from lmcli.errors import InputError, UsageError
 from lmcli.text.documents import Document, read_all, read_file, read_stdin
+from lmcli.text.encodings import known
 
 CHINESE = "这家餐厅的菜很好吃，服务员也非常热情，我们下次还会再来的。"
 KOREAN = "나는 고양이다. 이름은 아직 없다. 어디서 태어났는지 도무지 알 수 없다."
@@ -63,6 +64,51 @@ def test_western_legacy_text_is_not_guessed(tmp_path):
     message = refusal(tmp_path, "Le château était entouré".encode("latin-1"))
     assert "not UTF-8" in message
     assert "0xe2 at offset 5" in message
+
+
+def test_a_refused_encoding_comes_with_the_option_that_names_it(tmp_path):
+    (tmp_path / "menu.txt").write_bytes("Le château".encode("latin-1"))
+    with pytest.raises(InputError) as caught:
+        read_file(str(tmp_path / "menu.txt"))
+    assert "--encoding latin-1" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("told", "data", "text"),
+    [
+        ("latin-1", "Le château".encode("latin-1"), "Le château"),
+        ("latin-1", "“château” – 5 €".encode("cp1252"), "“château” – 5 €"),
+        ("ISO-8859-1", b"caf\xe9 \x81", "café \x81"),
+        ("gb2312", "镕基".encode("gbk"), "镕基"),
+        ("Shift_JIS", "①髙".encode("cp932"), "①髙"),
+        ("utf-8", b"\xef\xbb\xbfhello", "hello"),
+        ("utf-16", "\ufeff日本".encode("utf-16-le"), "日本"),
+        ("koi8-r", "Привет".encode("koi8-r"), "Привет"),
+    ],
+)
+def test_an_encoding_that_is_told_is_used(tmp_path, told, data, text):
+    (tmp_path / "notes.txt").write_bytes(data)
+    assert read_file(str(tmp_path / "notes.txt"), known(told)).text == text
+
+
+def test_a_told_encoding_that_is_wrong_is_one_line(tmp_path):
+    (tmp_path / "notes.txt").write_bytes("Le château".encode("latin-1"))
+    with pytest.raises(InputError, match=r"notes\.txt is not EUC_JP: byte 0xe2 at offset 5"):
+        read_file(str(tmp_path / "notes.txt"), known("euc-jp"))
+
+
+@pytest.mark.parametrize(("name", "hint"), [("latin1x", "latin-1"), ("gb18031", "gb18030"), ("base64", "such as")])
+def test_an_unknown_encoding_is_a_usage_error_with_a_hint(name, hint):
+    with pytest.raises(UsageError, match=f"unknown encoding '{name}'") as caught:
+        known(name)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["Plain English, line by line.\n", "naïve Привет\n", CHINESE + "\n" + JAPANESE + "\n"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_its_mark_is_read_where_it_plainly_is(tmp_path, text, encoding):
+    document = read_bytes(tmp_path, text.encode(encoding))
+    assert (document.text, document.encoding) == (text, encoding)
 
 
 def test_damaged_utf_8_is_not_read_as_something_else(tmp_path):

@@ -172,20 +172,28 @@ def _inputs(argument: Callable[[Any], Any], command: Command, inline: bool = Fal
     @argument
     @click.option("--field", metavar="NAME", help="Read records of JSONL, CSV or TSV, whose field NAME is the text.")
     @click.option("--into", metavar="NAME", help="Field of a record that its answer goes to.")
+    @click.option("--encoding", metavar="NAME", callback=_encoding,
+                  help="Encoding of the files, such as latin-1 or gbk; found out from the text.")  # fmt: skip
     @click.option("--resume", metavar="OUT", type=click.Path(), help="Add to the file OUT the answers it lacks.")
     @click.pass_context
     @wraps(command)
     def wrapped(
         ctx: click.Context, /, names: tuple[str, ...], field: str | None, into: str | None, resume: str | None,
-        lines: bool = False, **rest: Any,
+        encoding: str | None, lines: bool = False, **rest: Any,
     ) -> Any:  # fmt: skip
         from lmcli.text.inputs import Wish, read_inputs
 
         _want_input(ctx, names)
-        wish = Wish(field, into, resume, lines, bool(rest.get("json_") or rest.get("jsonl")), inline)
+        wish = Wish(field, into, resume, lines, bool(rest.get("json_") or rest.get("jsonl")), inline, encoding)
         return ctx.invoke(command, documents=read_inputs(names, ctx.obj.stdin, wish), **rest)
 
     return wrapped
+
+
+def _encoding(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from lmcli.text.encodings import known
+
+    return known(value) if value else None
 
 
 def prompt_argument(command: Command) -> Command:

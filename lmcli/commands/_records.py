@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from lmcli.commands._answers import LineWriter, Names, SheetWriter, Writer, place_of
 from lmcli.commands._resume import appended, form_of_answers, pass_over
@@ -30,6 +30,11 @@ class Task(Protocol[AnyEngine]):
 
     def run_many(self, engine: AnyEngine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order; of `texts` only a few are taken ahead."""
+
+
+def text_for(task: Task[Any], document: Document) -> str:
+    """What a task works on: the text of a page without its tags, but the translation of a page is a page."""
+    return document.text if task.name == "translate" else document.readable
 
 
 def work_through(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer) -> int:
@@ -59,6 +64,7 @@ class Work:
         self, task: Task[AnyEngine], engine: AnyEngine, documents: Documents, writer: Writer, renderer: Renderer,
         done: int = 0,
     ) -> None:  # fmt: skip
+        self._task = task
         self._results = task.run_many(engine, self._texts())
         self._documents, self._writer, self._renderer = documents, writer, renderer
         self._waiting: deque[Document] = deque()
@@ -93,7 +99,7 @@ class Work:
                 self._write_bad()
             else:
                 self._tell_encoding(document)
-                yield document.text
+                yield text_for(self._task, document)
 
     def _write_bad(self) -> None:
         while self._waiting and (error := problem(self._waiting[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmcli.commands._records import AnyEngine, Task, work_through
+from lmcli.commands._records import AnyEngine, Task, text_for, work_through
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
 from lmcli.text.inputs import Documents
@@ -20,7 +20,7 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
         return work_through(task, engine, documents, renderer)
     checkpoint = engine.checkpoint.name if engine is not None else ""
     several, whole = documents.several, list(documents)
-    texts = [document.text for document in whole]
+    texts = [text_for(task, document) for document in whole]
     # What is written is shown as it is written, one text after the other.
     results = task.run_many(engine, texts) if task.answer == "label" else (task.run(engine, text) for text in texts)
     for document, events in zip(whole, results, strict=True):
@@ -38,6 +38,6 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
 
 def language_of(documents: Documents) -> tuple[str, str] | None:
     """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies."""
-    found = {identify(document.text) for document in documents.first()}
+    found = {identify(document.readable) for document in documents.first()}
     only = found.pop() if len(found) == 1 else None
     return (only, only) if only else None

@@ -38,6 +38,7 @@ class Wish:
     by_line: bool = False
     json: bool = False
     inline: bool = False  # an argument may be a text itself
+    encoding: str | None = None  # of the files, where it is not to be found out
 
 
 class Documents:
@@ -116,7 +117,7 @@ def read_inputs(arguments: Sequence[str], stdin: BinaryIO, wish: Wish) -> Docume
     sources = [_source(argument, piped, wish) for argument in arguments]
     if not any(sources):
         whole = read_texts if wish.inline else read_all
-        documents = whole(arguments, piped)  # type: ignore[arg-type]
+        documents = whole(arguments, piped, wish.encoding)  # type: ignore[arg-type]
         return Documents(documents, wish, [document.name for document in documents if document.name])
     streamed = _streamed([_known(source, sources) for source in sources], piped, wish)
     streamed.check()
@@ -148,7 +149,7 @@ def _source(argument: str, piped: ByteStream, wish: Wish) -> _Source | None:
         return None
     with opened(name, piped) as stream:
         head = stream.head()
-    encoding = encoding_of(head, stream.title)
+    encoding = encoding_of(head, stream.title, wish.encoding)
     beginning = head.decode(encoding, "replace")
     form = form or _sniffed(name, beginning, wish)
     return _Source(name, form, encoding, columns_of(StringIO(beginning, ""), form)) if form else None

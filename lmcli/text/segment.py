@@ -7,51 +7,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from lmcli.errors import InputTooLong
+from lmcli.text import boundary
+from lmcli.text.fences import fenced
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-_CLOSERS = "\"'”’»›)\\]}）】」』》〉〕］｝〞＂＇"
-# Marks that may end a sentence, those that close it, and the whitespace that goes with it.
-_MARK = re.compile(rf"(?P<mark>[.!?…。！？；｡．؟۔।॥።‼⁇⁈⁉]+)(?P<close>[{_CLOSERS}]*)(?P<space>\s*)")
-_ALWAYS = set("。！？；｡؟۔।॥።‼⁇⁈⁉")  # no other use in any script
-_IS_CJK = re.compile(rf"[{_CJK}]")
-_WORD_BEFORE = re.compile(r"[^\W_](?:[^\W_]|[.'’-](?=[^\W_]))*$")
-_WORD_AFTER = re.compile(rf"[\s{_CLOSERS}\"'“‘«‹(\[{{¿¡*_#>-]*([^\W_]+)(\.)?")
-_LIST_MARK = re.compile(r"\s*(?:[-*+>#]+\s+)?(?:\d{1,3}|[^\W\d_]|[ivxIVX]{1,5})$")
-_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]$")  # U.S, e.g, z.B, т.е
-_INITIAL = re.compile(r"(?:^|[\s(\[\"'“‘.-])[^\W\d_]$")
-
-# After these a full stop never ends the sentence.
-_ABBREVIATIONS = _words("""
-    mr mrs ms dr prof st rev gen sen rep gov pres capt cmdr lt col sgt maj hon messrs mme mlle vs e.g
-    i.e eg ie cf viz approx fig figs eq eqs sec ch vol vols pp ed eds trans dept univ assn ave blvd mt
-    ft nos art z.b d.h u.a s.o bzw ca evtl ggf vgl inkl zzgl sog nr str hr fr geb p.ex sra srta ud uds
-    dña т.е напр им ул стр рис см
-""")
-# After these it does when a new sentence plainly begins.
-_AMBIGUOUS = _words("""
-    etc inc ltd co corp bros jr sr al no esq usw dgl u.s u.k u.n a.m p.m ph.d b.c a.d d.c m.d b.a m.a
-    jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun т.д т.п др г гг
-""")
-_STARTERS = _words("""
-    the a an this that these those he she it they we i you his her its their our my your but and or so
-    yet if when while as at in on for from with by after before since although though because however
-    moreover meanwhile then there here now what who where why how not no all many most some one each
-    every both another such still even only once until also today yesterday der die das ein eine er sie
-    es wir ich und aber dann dies doch wenn nach le la les un une il elle nous vous on et mais el los
-    las una ella ellos
-""")
-_GERMAN_ORDINAL = _words("""
-    januar februar märz april mai juni juli august september oktober november dezember jahrhundert
-""")
+_LINE = re.compile(r"[^\r\n]+(?:\r\n|\r|\n)?|\r\n|\r|\n")
+_ROW = re.compile(r"\s*\|.*\|\s*$")
+# What begins a block of Markdown, and so no sentence goes on into it.
+_BLOCK = re.compile(
+    r"\s*(?:#{1,6}\s|>|\||[-*+•·–]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s|[一二三四五六七八九十]{1,3}、|\[[\^\w]+\]:)"
+)
+_RULE = re.compile(r"\s*(?:=+|-{2,}|(?:[-*_]\s*){3,})\s*$")
+_HEADING = re.compile(r"\s*#{1,6}\s")
+_SHORT = 0.5  # of the longest line beside it
 
 Count = Callable[[str], int]
 
@@ -76,21 +46,23 @@ def paragraphs(text: str) -> list[str]:
     return ["".join(group) for group in groups]
 
 
-def sentences(text: str) -> list[str]:
+def sentences(text: str, wrapped: bool = False) -> list[str]:
     """The text cut after each sentence, Latin or CJK; whitespace stays with the sentence before it.
 
-    A newline always ends a sentence. Blank lines belong to the sentence before them, at the top to the first.
+    A newline always ends a sentence, unless the text is `wrapped`: then the lines of a paragraph are read as one,
+    except where Markdown begins a block (heading, list item, quotation, row of a table) or a line is less than half
+    as long as the longest of its paragraph, as in verse and addresses. A row of a table and a line of a fenced code
+    block are never cut. Blank lines belong to the sentence before them, at the top to the first.
     """
     groups: list[list[str]] = []
     filled = False
-    for line in lines(text):
-        for piece in _sentences_of_line(line):
-            blank = not piece.strip()
-            if not groups or (filled and not blank):
-                groups.append([])
-                filled = False
-            groups[-1].append(piece)
-            filled = filled or not blank
+    for piece in _pieces(text, wrapped):
+        blank = not piece.strip()
+        if not groups or (filled and not blank):
+            groups.append([])
+            filled = False
+        groups[-1].append(piece)
+        filled = filled or not blank
     return ["".join(group) for group in groups]
 
 
@@ -117,57 +89,53 @@ def parts(text: str, limit: int, count: Count) -> list[str]:
     return [part for group in groups for part in _verified(group, limit, count)]
 
 
-def _sentences_of_line(line: str) -> Iterator[str]:
+def _pieces(text: str, wrapped: bool) -> Iterator[str]:
+    """The sentences, and the blank lines between them."""
+    whole = lines(text)
+    code = fenced(whole)
+    flow: list[str] = []
+    longest = _longest_beside(whole) if wrapped else [0] * len(whole)
+    for n, line in enumerate(whole):
+        if n in code or _ROW.match(line):
+            yield from _cut("".join(flow))
+            yield line
+            flow = []
+            continue
+        if flow and not (wrapped and _goes_on(flow[-1], line, longest[n])):
+            yield from _cut("".join(flow))
+            flow = []
+        flow.append(line)
+    yield from _cut("".join(flow))
+
+
+def _goes_on(line: str, following: str, longest: int) -> bool:
+    """Whether a sentence may go on from `line` into the line `following`."""
+    shown = line.rstrip()
+    broken = line.rstrip("\r\n").endswith(("  ", "\\"))  # Markdown's line break
+    if broken or not shown or not following.strip() or len(shown) < _SHORT * longest:
+        return False
+    return not (_HEADING.match(line) or _RULE.match(line) or _RULE.match(following) or _BLOCK.match(following))
+
+
+def _longest_beside(whole: Sequence[str]) -> list[int]:
+    """For each line the length of the longest line in its paragraph."""
+    lengths: list[int] = []
+    run: list[int] = []
+    for line in whole:
+        run.append(len(line.rstrip()))
+        if not run[-1]:
+            lengths += [max(run)] * len(run)
+            run = []
+    return lengths + [max(run, default=0)] * len(run)
+
+
+def _cut(flow: str) -> Iterator[str]:
     start = 0
-    for found in _MARK.finditer(line):
-        if found.end() < len(line) and _ends(line, start, found):
-            yield line[start : found.end()]
-            start = found.end()
-    if start < len(line):
-        yield line[start:]
-
-
-def _ends(line: str, start: int, found: re.Match[str]) -> bool:
-    """Whether the marks `found` in `line` end the sentence that began at `start`; something follows them."""
-    mark, close, space = found["mark"], found["close"], found["space"]
-    after = line[found.end()]
-    before = line[found.start() - 1] if found.start() > start else ""
-    if _ALWAYS & set(mark):
-        # 「行く。」と言った: the quotation is part of the sentence around it.
-        return after not in "，、,と" and not (close and after == "っ")
-    if not space and not close and not ("…" in mark and _IS_CJK.match(after)):
-        # Decimals, versions, URLs and names of files have no space; Chinese with ASCII marks has none either.
-        return bool(before and _IS_CJK.match(before) and _IS_CJK.match(after))
-    if not space:
-        return mark != "…" and bool(_IS_CJK.match(after))
-    if after in ",;:，、；：":
-        return False
-    word = _WORD_AFTER.match(line, found.end())
-    if word and word[1][0].islower():
-        return False
-    if mark != ".":
-        return True
-    # A list mark opens its line and a word is short: a long line need not be copied at every full stop.
-    if start == 0 and found.start() < 20 and _LIST_MARK.match(line[: found.start()]):
-        return False
-    return _full_stop_ends(line[max(start, found.start() - 40) : found.start()], bool(close), word)
-
-
-def _full_stop_ends(before: str, closed: bool, after: re.Match[str] | None) -> bool:
-    """Whether a single full stop after `before` ends a sentence, from the words on its two sides."""
-    found = _WORD_BEFORE.search(before)
-    word = found[0] if found else ""
-    next_word = after[1].casefold() if after else ""
-    if word.isdigit() and len(word) <= 2 and next_word in _GERMAN_ORDINAL:
-        return False
-    if closed or not word:
-        return True
-    if word.casefold() in _ABBREVIATIONS:
-        return False
-    if word.casefold() in _AMBIGUOUS or _DOTTED.match(word) or _INITIAL.search(before):
-        # "J. A. Smith": an initial after an initial is no beginning.
-        return next_word in _STARTERS and not (after and after[2])
-    return True
+    for end in boundary.ends(flow):
+        yield flow[start:end]
+        start = end
+    if start < len(flow):
+        yield flow[start:]
 
 
 def _fitting(text: str, limit: int, count: Count, level: int) -> Iterator[tuple[str, int]]:
@@ -233,9 +201,13 @@ def _cut_after(pattern: str) -> Callable[[str], list[str]]:
     return cut
 
 
+# The marks inside a sentence part what belongs together the less the stronger they are: ； stands between clauses
+# that could be sentences, yet by the standard for Chinese punctuation (GB/T 15834) it ends none.
 _LEVELS: tuple[Callable[[str], list[str]], ...] = (
     paragraphs,
+    lambda text: sentences(text, wrapped=True),
     sentences,
-    _cut_after(r"[,;:，、；：)）—]+\s*"),
+    _cut_after(r"[;；]+\s*|[:：]\s+|\s[—–]\s+|——"),
+    _cut_after(r"[,，、：)）—]+\s*"),
     _cut_after(r"\s+"),
 )

@@ -10,14 +10,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from lmcli.errors import InputError
-from lmcli.text.documents import decode, file_errors
+from lmcli.text.documents import file_errors
+from lmcli.text.encodings import MARKS, decode
 
 _HEAD = 1 << 20  # bytes that an encoding is told by
-# The mark of UTF-32 begins with that of UTF-16, so it is asked for first.
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
-}  # fmt: skip
 
 
 class ByteStream(io.RawIOBase):
@@ -71,13 +67,15 @@ def opened(name: str | None, piped: ByteStream) -> Iterator[ByteStream]:
         yield ByteStream(file, name)
 
 
-def encoding_of(head: bytes, title: str) -> str:
-    """The encoding that the first bytes of a text are in.
+def encoding_of(head: bytes, title: str, told: str | None = None) -> str:
+    """The encoding that the first bytes of a text are in, where none is `told`.
 
     A text most of whose lines are UTF-8 is, and the others are damaged. Raises InputError for binary data and for an
     encoding that is not known.
     """
-    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if told:
+        return told
+    marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
     if marked:
         return marked
     try:
