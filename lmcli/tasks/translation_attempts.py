@@ -21,7 +21,7 @@ _CLOSES_ALONE = re.compile(r"[:：]\s*$")
 # What of a piece is not asked for: punctuation that is only there between other pieces.
 _PIECE = re.compile(r"([\s,;:.!?，。；：！？、)）\]}/-]*)(.*?)([\s,;:，；：、(（\[{/-]*)", re.S)
 _CLAUSE = re.compile(r"[,;:，、；：—]\s*")
-_LINE_MARK = re.compile(r"(?:>\s*|(?:[-*+]|#{1,6}|\d{1,3}[.)])\s+)+")  # Language models like lists.
+_LINE_MARK = re.compile(r"^(?:>\s*|(?:[-*+]|#{1,6}|\d{1,3}[.)])\s+)+")  # Language models like lists.
 _OWN_MARKS = ("**", "__", "`", "~~")
 _LONG = 120  # characters that are divided where no clause ends, too
 
