@@ -76,7 +76,7 @@ class TranslationCheck:
 
 
 def _bare(text: str) -> str:
-    return " ".join(text.casefold().split()).strip(".,;:!?…。！？，；：\"'“”‘’ ")
+    return " ".join(text.split()).strip(".,;:!?…。！？，；：\"'“”‘’ ")
 
 
 def _circles(text: str) -> int:

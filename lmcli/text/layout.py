@@ -70,7 +70,7 @@ def written(segments: Iterable[tuple[Segment, str | None]], spaced_source: bool,
     field = ""
     for segment, answer in segments:
         block, gap = segment.block, segment.gap
-        if segment.translatable and not segment.ends_line:
+        if answer is not None and not segment.ends_line:
             # 你好。再见。 has no space to keep, and Hello. Goodbye. one that Chinese does without.
             gap = (gap or " ") if spaced_target else "" if spaced_source and gap == " " else gap
         text = (segment.text if answer is None else answer) + gap

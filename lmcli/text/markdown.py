@@ -40,7 +40,7 @@ def blocks(text: str, indented_code: bool = False) -> Iterator[Block]:
     references = frozenset(found[1].casefold() for line in whole if (found := _REFERENCE.match(line)))
     tables = _tables(whole, kept)
     for n, line in enumerate(whole):
-        if n in kept or _PATH.fullmatch(line.strip()) or _REFERENCE.fullmatch(line) or _DIRECTIVE.fullmatch(line):
+        if n in kept or any(kind.fullmatch(line.strip()) for kind in (_PATH, _REFERENCE, _DIRECTIVE)):
             yield Block(line, False, n + 1)
         elif n in tables:
             yield from _cells(line, n + 1, references)

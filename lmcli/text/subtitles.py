@@ -53,7 +53,7 @@ def wrapped(text: str, count: int, ending: str = "\n") -> str:
         places = [at for at in range(1, len(rest)) if _breaks(rest, at)]
         if not places:
             break
-        at = min(places, key=lambda place: abs(place - aim))
+        at = min(places, key=lambda place: abs(place - aim) - 5 * (rest[place - 1] in ",.;:!?，。！？"))
         made.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return ending.join([*made, rest])
