@@ -42,6 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_bytes(ENGLISH if name.isascii() else CHINESE)
     (tmp_path / "reviews.csv").write_text("id,review\n1,All of it was good.\n", encoding="utf-8")
     (tmp_path / "articles.jsonl").write_text('{"id": 1, "text": "The release went out."}\n', encoding="utf-8")
+    (tmp_path / "terms.tsv").write_text("bug\tFehler\n")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "menu.csv").write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
     monkeypatch.chdir(tmp_path)
@@ -70,6 +71,8 @@ def produced(arguments: list[str], piped: bytes) -> bytes:
             return " ".join(words).encode() + b"\n"
         case ["git", *_] | ["cut", *_]:
             return ENGLISH
+        case ["tail", *_]:
+            return CHINESE
         case ["iconv", *_, name]:
             return Path(name).read_bytes().decode("latin-1").encode()
         case [name, *_] if name in CONSUMERS:

@@ -85,6 +85,10 @@ class EngineChoice:
                 return entry.name
         return catalog.DEFAULT
 
+    def here(self, task: str, languages: tuple[str, str]) -> str | None:
+        """The first catalogue entry on this machine that is made for `task` and knows the languages."""
+        return next((entry.name for entry in _suited(task, languages) if self._is_here(entry.name)), None)
+
     def _is_here(self, name: str) -> bool:
         try:
             return checkpoints.find(name, self.settings) is not None

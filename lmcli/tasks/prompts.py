@@ -6,6 +6,8 @@ the text stands between quotation marks so that what it says is not taken for an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lmcli.tasks.summary_form import SummaryForm
 from lmcli.text.language import language
 from lmcli.types import Conversation, Prompt
@@ -70,13 +72,22 @@ def _opening(form: SummaryForm, chinese: bool) -> str:
     return f"{'Headline' if headline else 'Summary'}{about}{tongue}:"
 
 
-def translation(sentence: str, source: str, target: str, instruct: bool) -> Prompt:
-    """The prompt for the translation of one sentence; `source` and `target` are codes."""
+def translation(
+    sentence: str, source: str, target: str, instruct: bool, markers: Sequence[str] = (), firmly: bool = False
+) -> Prompt:
+    """The prompt for the translation of one sentence; `source` and `target` are codes.
+
+    `markers` in the sentence are to be kept. `firmly` asks in other words, where the plain ones have failed.
+    """
     into, out_of = language(target).name, language(source).name
     if not instruct:
         return f"{out_of}: {sentence}\n{into}:"
+    keep = f" Keep {', '.join(markers)} as {'they are' if len(markers) > 1 else 'it is'}." if markers else ""
+    if firmly:
+        return Conversation.ask(f"How does one say this in {into}? Answer in {into} alone.{keep}\n\n{sentence}")
     return Conversation.ask(
-        f"Translate this {out_of} sentence into {into}. Write only the translation.\n\n{out_of}: {sentence}\n{into}:"
+        f"Translate this {out_of} sentence into {into}. Write only the translation.{keep}\n\n"
+        f"{out_of}: {sentence}\n{into}:"
     )
 
 

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from lmcli import tasks
-from lmcli.errors import InputTooLong, UsageError
-from lmcli.tasks import prompts
+from lmcli.errors import UsageError
 from lmcli.tasks.side_by_side import side_by_side
+from lmcli.tasks.translation_attempts import Answer, Ask, Attempts, Outcome, Talk
+from lmcli.tasks.translation_check import TranslationCheck
+from lmcli.tasks.translators import Translator, translator
+from lmcli.text import markup
+from lmcli.text.formats import Format, format_in
+from lmcli.text.glossary import Glossary
 from lmcli.text.language import identify, language
-from lmcli.text.layout import Segment, joined, literals, segments
-from lmcli.types import (
-    CausalEngine,
-    Chunk,
-    Done,
-    Engine,
-    Event,
-    Notice,
-    Progress,
-    Prompt,
-    SamplingParams,
-    Seq2SeqEngine,
-)  # fmt: skip
+from lmcli.text.layout import Segment, segments, written
+from lmcli.text.markdown import outside_code
+from lmcli.types import Chunk, Done, Engine, Event, Notice, Progress, SamplingParams
 
-_BATCH = 64  # sentences at once; an encoder-decoder sorts and pads them itself
-_STRETCH = 256  # sentences a language model is handed; more would take long to make prompts of before the first
-_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "«": "»", "„": "“"}
+_TOLD = 10  # sentences that are told of one by one; the others under -v
+_SURE = 2000  # characters that tell a language once and for all
+
+
+@dataclass(frozen=True)
+class Untranslated(Notice):
+    """A sentence that stands as it was, and why."""
 
 
 @dataclass(frozen=True)
 class Translate:
-    """The text in the language `target`; `source` None is found out. Both are codes of lmcli.text.language."""
+    """The text in the language `target`; `source` None is found out. Both are codes of lmcli.text.language.
+
+    `form` is how the text is laid out, None where it tells itself; `glossary` the terms whose translation is settled.
+    """
 
     target: str
     source: str | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
+    form: Format | None = None
+    glossary: Glossary = field(default_factory=Glossary)
     name: ClassVar[str] = "translate"
     answer: ClassVar[str] = "translation"
-
-    def run_many(self, engine: Engine | None, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
-        """The events of each text, in order; several are worked at once."""
-        return side_by_side(self.run, engine, texts)
 
     def run(self, engine: Engine | None, text: str) -> Iterator[Event]:
         """One Chunk for each batch of sentences, in order; joined they have the lines of `text`.
@@ -53,29 +53,45 @@ class Translate:
         if notice:
             yield notice
         if source == self.target:
-            yield Notice(f"the text is {language(source).name} already: it is passed through")
-            yield Chunk(text)
-            yield Done("stop")
+            yield from _passed_through(text, source)
             return
         if engine is None:
             raise UsageError(
                 f"it is {language(source).name}, and no checkpoint was loaded: the texts before it are "
                 f"{language(self.target).name}", "--from tells the language of them all",
             )  # fmt: skip
-        yield from self._translate(engine, text, source)
+        yield from self._job(engine, source).run(text)
 
-    def _translate(self, engine: Engine, text: str, source: str) -> Iterator[Event]:
-        params = replace(self.params, think=False)  # thoughts would use up a sentence's few tokens
-        work = _worker(engine, source, self.target, params)
-        laid_out = segments(text, work.room, work.size)
-        todo = [segment.text for segment in laid_out if segment.translatable]
-        translated, done, end = work.translate(todo), 0, Done("stop")
-        for batch in _batches(laid_out, work.batch):
-            part = (yield from _next(translated)) if todo else _Part([], end)
-            yield Chunk(joined(batch, part.answers, language(source).spaced, language(self.target).spaced))
-            end, done = _together(end, part.end), done + len(part.answers)
-            yield Progress(done, len(todo), "sentences")
+    def run_many(self, engine: Engine | None, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order; several are worked at once."""
+        return side_by_side(self.run, engine, texts)
+
+    def run_live(self, engine: Engine, parts: Iterable[str]) -> Iterator[Event]:
+        """A Chunk or more for each part, lines that came together, before the next part is asked for.
+
+        The language is found out from all that came so far, until that is enough to be sure.
+        """
+        seen, end = "", Done("stop")
+        jobs: dict[str, _Job] = {}
+        for part, is_code in outside_code(parts):
+            if is_code:
+                yield Chunk(part)
+                continue
+            seen = seen if len(seen) > _SURE else seen + part
+            source = self.source or source_of(seen, None)[0]
+            if source == self.target:
+                yield Chunk(part)
+                continue
+            job = jobs.setdefault(source, self._job(engine, source))
+            for event in job.run(part):
+                if isinstance(event, Done):
+                    end = _together(end, event)
+                elif not isinstance(event, Progress):
+                    yield event
         yield end
+
+    def _job(self, engine: Engine, source: str) -> _Job:
+        return _Job(self, translator(engine, source, self.target, self.params), source)
 
 
 def source_of(text: str, told: str | None) -> tuple[str, Notice | None]:
@@ -88,125 +104,161 @@ def source_of(text: str, told: str | None) -> tuple[str, Notice | None]:
     return "en", Notice("the text is too short to tell its language: taken for English, --from says otherwise", True)
 
 
-def _batches(segments: Sequence[Segment], size: int) -> Iterator[list[Segment]]:
-    """Runs of segments with at most `size` to translate in each."""
+class _Job:
+    """The translation of texts in one language by one translator."""
+
+    def __init__(self, task: Translate, work: Translator, source: str) -> None:
+        self._task, self._work, self._source = task, work, source
+        spaced = language(task.target).spaced and not language(source).spaced
+        check = TranslationCheck(source, task.target)
+        self._attempts = Attempts(check, self._fits, spaced, bool(task.params.max_tokens))
+        self._find = task.glossary.finder()
+
+    def run(self, text: str) -> Iterator[Event]:
+        """The events of one text."""
+        laid_out = self._laid_out(text)
+        todo = [segment for segment in laid_out if segment.translatable]
+        outcomes, report = self._translated(todo), _Report()
+        for done, batch in _batches(laid_out, self._work.batch):
+            pairs: list[tuple[Segment, str | None]] = []
+            for segment in batch:
+                outcome = (yield from _next(outcomes, report)) if segment.translatable else None
+                if outcome:
+                    yield from report.note(segment, outcome)
+                pairs.append((segment, outcome.text if outcome else None))
+            yield Chunk("".join(self._written(pairs)))
+            yield Progress(done, len(todo), "sentences")
+        yield from _rest(outcomes, report)
+        yield from report.end(len(todo))
+
+    def _laid_out(self, text: str) -> list[Segment]:
+        form = self._task.form or format_in(text)
+        return list(segments(form.blocks(text), self._work.room, self._work.size))
+
+    def _written(self, pairs: Sequence[tuple[Segment, str | None]]) -> Iterator[str]:
+        return written(pairs, language(self._source).spaced, language(self._task.target).spaced)
+
+    def _fits(self, text: str) -> bool:
+        return self._work.size(text) <= self._work.room
+
+    def _translated(self, todo: Sequence[Segment]) -> Iterator[Event | Outcome]:
+        for first in range(0, len(todo), self._work.stretch):
+            talks = [self._talk(segment) for segment in todo[first : first + self._work.stretch]]
+            yield from _in_rounds(talks, self._work)
+
+    def _talk(self, segment: Segment) -> Talk:
+        spans = markup.with_nouns(segment.spans, self._find) if self._find else segment.spans
+        return self._attempts.sentence(spans, segment.block.escape or str)
+
+
+def _in_rounds(talks: Sequence[Talk], work: Translator) -> Iterator[Event | Outcome]:
+    """The outcomes of conversations held side by side, in order, each as soon as those before it are there."""
+    outcomes: dict[int, Outcome] = {}
+    shown = 0
+    waiting = {n: asks for n, talk in enumerate(talks) if (asks := _advanced(n, talk, None, outcomes))}
+    while waiting:
+        round_, waiting = waiting, {}
+        answers = work.answers([ask for asks in round_.values() for ask in asks])
+        for n, asks in round_.items():
+            said: list[Answer] = []
+            while len(said) < len(asks):
+                said += yield from _until_answer(answers)
+            if again := _advanced(n, talks[n], said, outcomes):
+                waiting[n] = again
+            while shown in outcomes:
+                yield outcomes[shown]
+                shown += 1
+        yield from (event for event in answers if not isinstance(event, Answer))
+    while shown in outcomes:
+        yield outcomes[shown]
+        shown += 1
+
+
+def _advanced(n: int, talk: Talk, answers: list[Answer] | None, outcomes: dict[int, Outcome]) -> list[Ask] | None:
+    """What conversation `n` asks next; None where it has ended, with its outcome."""
+    try:
+        return talk.send(answers)  # type: ignore[arg-type]  # a generator is begun with None
+    except StopIteration as end:
+        outcomes[n] = end.value
+        return None
+
+
+def _until_answer(answers: Iterator[Event | Answer]) -> Generator[Event, None, list[Answer]]:
+    for event in answers:
+        if isinstance(event, Answer):
+            return [event]
+        yield event
+    raise AssertionError("fewer answers than asks")
+
+
+class _Report:
+    """What is to be said of a translation: what it took, what stands as it was, what was cut."""
+
+    def __init__(self) -> None:
+        self._done = Done("stop")
+        self._kept = Counter[str]()
+        self._cut = False
+
+    def count(self, done: Done) -> None:
+        self._done = _together(self._done, done)
+
+    def note(self, segment: Segment, outcome: Outcome) -> Iterator[Event]:
+        place = f"line {segment.block.line}"
+        if outcome.flaw:
+            told = sum(self._kept.values()) < _TOLD
+            self._kept[outcome.flaw] += 1
+            yield Untranslated(f"{place}: left as it is, {outcome.flaw}: {_short(segment.text)}", verbose=not told)
+        if outcome.cut:
+            self._cut = True
+            yield Notice(f"{place}: ended at its longest and may lack its end: {_short(segment.text)}")
+
+    def end(self, total: int) -> Iterator[Event]:
+        if (count := sum(self._kept.values())) > 1:
+            why = ", ".join(f"{flaw} ({n})" for flaw, n in self._kept.most_common())
+            yield Notice(f"{count} of {total} sentences, or parts of them, are left as they were: {why}")
+        yield Done("length" if self._cut else self._done.finish_reason, self._done.usage)
+
+
+def _next(outcomes: Iterator[Event | Outcome], report: _Report) -> Generator[Event, None, Outcome]:
+    """The next outcome; the events before it are passed on, and what the work took is counted."""
+    for event in outcomes:
+        if isinstance(event, Outcome):
+            return event
+        if isinstance(event, Done):
+            report.count(event)
+        else:
+            yield event
+    raise AssertionError("fewer outcomes than sentences")
+
+
+def _rest(outcomes: Iterator[Event | Outcome], report: _Report) -> Iterator[Event]:
+    """What comes behind the last outcome."""
+    for event in outcomes:
+        if isinstance(event, Done):
+            report.count(event)
+        elif not isinstance(event, Outcome):
+            yield event
+
+
+def _batches(segments: Sequence[Segment], size: int) -> Iterator[tuple[int, list[Segment]]]:
+    """Runs of segments with at most `size` to translate in each, and how many have been with them."""
     batch: list[Segment] = []
-    count = 0
+    count = done = 0
     for segment in segments:
         if segment.translatable and count == size:
-            yield batch
+            done += count
+            yield done, batch
             batch, count = [], 0
         batch.append(segment)
         count += segment.translatable
     if batch:
-        yield batch
+        yield done + count, batch
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The translations of the next sentences, each of one line and never empty, and the Done of them all."""
-
-    answers: Sequence[str]
-    end: Done
-
-
-def _next(translated: Iterator[Event | _Part]) -> Generator[Event, None, _Part]:
-    """The next part; the events before it are passed on."""
-    for event in translated:
-        if isinstance(event, _Part):
-            return event
-        yield event
-    raise AssertionError("fewer translations than sentences")
-
-
-class _Worker(Protocol):
-    """Translates sentences up to `room` tokens and hands them over `batch` at a time."""
-
-    room: int
-    batch: int
-
-    def size(self, text: str) -> int:
-        """Tokens of `text`."""
-
-    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
-        """All the sentences of a text, a part for each `batch` of them; before it what there is to say of it."""
-
-
-def _worker(engine: Engine, source: str, target: str, params: SamplingParams) -> _Worker:
-    if tasks.is_seq2seq(engine):
-        return _Seq2SeqWorker(engine, source, target, params)
-    if tasks.is_causal(engine):
-        return _CausalWorker(engine, source, target, params)
-    raise tasks.refusal(engine, Translate.name)
-
-
-class _Seq2SeqWorker:
-    """Translation by a checkpoint trained for it, many sentences at once."""
-
-    batch = _BATCH
-
-    def __init__(self, engine: Seq2SeqEngine, source: str, target: str, params: SamplingParams) -> None:
-        # A checkpoint that does not tell the two ways of writing Chinese apart knows it as zh.
-        self._source = source if source in engine.languages() else source.partition("-")[0]
-        self._engine, self._target, self._params = engine, target, params
-        self.room, self.size = engine.context_length, engine.count
-
-    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
-        for first in range(0, len(sentences), self.batch):
-            yield (yield from self._part(sentences[first : first + self.batch]))
-
-    def _part(self, sentences: Sequence[str]) -> Generator[Event, None, _Part]:
-        answers: list[str] = []
-        end = Done("stop")
-        for event in self._engine.rewrite(sentences, self._params, self._source, self._target):
-            if isinstance(event, Chunk):
-                answers.append((yield from _checked(sentences[len(answers)], event.text)))
-            elif isinstance(event, Done):
-                end = event
-                if event.finish_reason == "length":
-                    yield Notice("a translation ended at its longest and may lack its end")
-            else:
-                yield event
-        return _Part(answers, end)
-
-
-class _CausalWorker:
-    """Translation by prompt, a sentence each, several side by side."""
-
-    batch = 1
-
-    def __init__(self, engine: CausalEngine, source: str, target: str, params: SamplingParams) -> None:
-        self._engine, self._source, self._target, self._params = engine, source, target, params
-        self._instruction = engine.count(self._prompt(""))
-        # A translation has up to three times the tokens of its sentence, and 32 for the shortest.
-        # What is left over is for what merges at the seams, and for an empty thought.
-        self.room = (engine.context_length - self._instruction - 48) // 4
-        if self.room < 8:
-            raise InputTooLong(
-                f"the context of {engine.checkpoint.name} holds {engine.context_length} tokens, too few to translate",
-                "choose a checkpoint with a longer context",
-            )
-
-    def size(self, text: str) -> int:
-        return self._engine.count(self._prompt(text)) - self._instruction
-
-    def translate(self, sentences: Sequence[str]) -> Iterator[Event | _Part]:
-        for first in range(0, len(sentences), _STRETCH):
-            stretch = sentences[first : first + _STRETCH]
-            prompts, params = map(self._prompt, stretch), map(self._limited, stretch)
-            results = tasks.results(self._engine, list(prompts), list(params))
-            for sentence, result in zip(stretch, results, strict=True):
-                if result.finish_reason == "length":
-                    yield Notice(f"the translation ended at its longest and may lack its end: {_short(sentence)}")
-                answer = yield from _checked(sentence, result.text)
-                yield _Part([answer], Done(result.finish_reason, result.usage))
-
-    def _limited(self, sentence: str) -> SamplingParams:
-        longest = 3 * self.size(sentence) + 32
-        return replace(self._params, max_tokens=min(self._params.max_tokens or longest, longest))
-
-    def _prompt(self, sentence: str) -> Prompt:
-        return prompts.translation(sentence, self._source, self._target, self._engine.checkpoint.instruct)
+def _passed_through(text: str, source: str) -> Iterator[Event]:
+    yield Notice(f"the text is {language(source).name} already: it is passed through")
+    yield Chunk(text)
+    yield Done("stop")
 
 
 def _together(first: Done, second: Done) -> Done:
@@ -215,25 +267,6 @@ def _together(first: Done, second: Done) -> Done:
     return Done(reason, first.usage + second.usage)
 
 
-def _checked(sentence: str, answer: str) -> Generator[Event, None, str]:
-    """`answer` on one line and without quotation marks of its own; where nothing came, the sentence."""
-    text = " ".join(answer.split("\n")).replace("\r", " ").strip()
-    if sentence[0] not in _QUOTES:
-        text = _unquoted(text)
-    if not text:
-        yield Notice(f"no translation came, the sentence is passed through: {_short(sentence)}")
-        return sentence
-    if lost := [literal for literal in literals(sentence) if literal not in text]:
-        yield Notice(f"the translation lacks {', '.join(lost)}: {_short(sentence)}")
-    return text
-
-
-def _unquoted(text: str) -> str:
-    """`text` without the pair of quotation marks around all of it; "Jia" and "Yi" has two pairs."""
-    inner = text[1:-1]
-    around = len(text) > 1 and _QUOTES.get(text[0]) == text[-1]
-    return inner.strip() if around and text[0] not in inner and text[-1] not in inner else text
-
-
 def _short(sentence: str) -> str:
-    return sentence if len(sentence) <= 60 else sentence[:57] + "…"
+    line = " ".join(sentence.split())
+    return line if len(line) <= 60 else line[:57] + "…"

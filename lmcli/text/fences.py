@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})\s*(.*)")
+# A fence, perhaps in a quotation: its mark, and what the code is in.
+FENCE = re.compile(r"[\s>]*(`{3,}(?=[^`]*$)|~{3,})\s*(.*)")
 
 
 def fenced(lines: Sequence[str]) -> frozenset[int]:
@@ -13,17 +14,17 @@ def fenced(lines: Sequence[str]) -> frozenset[int]:
     inside: set[int] = set()
     opened, fence = 0, ""
     for n, line in enumerate(lines):
-        mark = _FENCE.fullmatch(line.rstrip()) if "```" in line or "~~~" in line else None
+        mark = FENCE.fullmatch(line.rstrip()) if "```" in line or "~~~" in line else None
         if not mark:
             continue
         if not fence:
-            opened, fence = (n, mark[1]) if mark[2] or not _underlines(mark[1], lines[n - 1] if n else "") else (0, "")
+            opened, fence = (n, mark[1]) if mark[2] or not underlines(mark[1], lines[n - 1] if n else "") else (0, "")
         elif not mark[2] and mark[1].startswith(fence):
             inside.update(range(opened, n + 1))
             fence = ""
     return frozenset(inside)
 
 
-def _underlines(marks: str, title: str) -> bool:
+def underlines(marks: str, title: str) -> bool:
     """Whether ~~~~~ is the line below a title, as reStructuredText has it."""
-    return 0 < len(title.strip()) <= len(marks)
+    return marks[0] == "~" and 0 < len(title.strip()) <= len(marks)
