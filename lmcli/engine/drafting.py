@@ -27,7 +27,7 @@ from lmcli.types import Checkpoint, Event, LoadOptions, Notice
 
 
 class Draft:
-    """speculation.Guesser over a decoder of its own, whose cache follows the text from answer to answer."""
+    """speculation.Drafter over a decoder of its own, whose cache follows the text from answer to answer."""
 
     def __init__(self, decoder: Decoder, vocabulary: tuple[int, int], pace: DraftPace) -> None:
         """`vocabulary` is how many rows the embeddings of the draft and of the larger decoder have."""
@@ -39,6 +39,9 @@ class Draft:
         most = min(most, self.decoder.context_length - len(tokens))
         length = min(most, self.pace.length()) if most > 0 else 0
         return self._continue(tokens, length) if length else []
+
+    def prepare(self) -> None:
+        self.decoder.prepare()
 
     def learn(self, guessed: int, right: int) -> None:
         self.pace.learn(guessed, right)

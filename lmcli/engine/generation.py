@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,13 +13,10 @@ from torch import Tensor
 from lmcli.engine.answer import Answer, Request
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
-from lmcli.engine.speculation import MOST, Chain, Guesser, Lookup
+from lmcli.engine.speculation import MOST, Chain, Drafter, Guesser, Lookup
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
-
-if TYPE_CHECKING:
-    from lmcli.engine.drafting import Draft
 
 _FIRST_ROWS = 8  # prompts side by side until the first is answered
 Item = TypeVar("Item")
@@ -78,13 +75,13 @@ class GenerationEngine:
         self.context_length = min(context or decoder.context_length, decoder.context_length)
         self.tokenizer = tokenizer
         self.decoder = decoder
-        self.draft: Draft | None = None  # of a decoder that verifies
+        self.draft: Drafter | None = None  # of a decoder that verifies
         self._prefixes = prefixes
 
     def prepare(self) -> None:
         self.decoder.prepare()
         if self.draft is not None:
-            self.draft.decoder.prepare()
+            self.draft.prepare()
 
     def count(self, prompt: Prompt) -> int:
         return len(self.tokenizer.encode(prompt))

@@ -34,6 +34,13 @@ class Guesser(Protocol):
         """How many of the last guesses were right."""
 
 
+class Drafter(Guesser, Protocol):
+    """A guesser that computes."""
+
+    def prepare(self) -> None:
+        """As a decoder's: do now what would be done behind the first tokens."""
+
+
 class Lookup:
     """Guesses that what followed the last two or three tokens before will follow them again."""
 
