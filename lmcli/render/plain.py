@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.render import Output
-from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult, Timing, Usage
+from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, Sources, Span, TaskResult, Timing, Usage
 
 
 class PlainRenderer:
@@ -41,6 +41,10 @@ class PlainRenderer:
                         held.append(event)
                     case Label():
                         self.label(event, file if input is None else _shortened(input))
+                    case Sources():
+                        self.write("" if last.endswith("\n") else "\n")
+                        last = "\n"
+                        self.sources(event)
                     case Done():
                         pass
                     case _:
@@ -92,6 +96,13 @@ class PlainRenderer:
         fields = [label.name, f"{label.score:.4f}", *([belongs_to] if belongs_to else [])]
         self.write("\t".join(fields) + "\n")
 
+    def sources(self, sources: Sources) -> None:
+        """The other answers, a line each, and what the answer rests on."""
+        for answer in (sources.answers or ())[1:]:
+            self.write(cell(answer.text) + "\n")
+        if self.output.quote and sources.quote:
+            self.write(quotation(sources.quote) + "\n")
+
     def write(self, text: str) -> None:
         """Part of the answer, to stdout."""
         self.stdout.write(text)
@@ -111,6 +122,11 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split("\n"))
+
+
+def quotation(quote: Span) -> str:
+    """A line that names the place as compilers do, file:line, and what stands there."""
+    return f"{quote.file or 'standard input'}:{quote.line}: {cell(quote.text)}"
 
 
 def _shortened(text: str) -> str:

@@ -1,0 +1,69 @@
+"""`lmcli ask`: the answer to a question out of files or standard input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lmcli.commands._help import Command
+from lmcli.commands._options import (
+    caching_engine_options,
+    draft_option,
+    output_options,
+    question_argument,
+    quote_option,
+    sampling_options,
+)
+
+if TYPE_CHECKING:
+    from lmcli.commands._engine import EngineChoice
+    from lmcli.render import Renderer
+    from lmcli.text.documents import Document
+    from lmcli.types import SamplingParams
+
+EPILOG = """\b
+Examples:
+  lmcli ask "When does the contract end?" contract.txt
+  lmcli ask --quote "Who was at the meeting?" minutes/*.txt
+  man tar | lmcli ask "Which option lists an archive?"
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@question_argument
+@click.option(
+    "--passages",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Read the N passages that fit the question best.  [default: 8 of a text that exceeds the context]",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Give the N likeliest answers, where the checkpoint marks them in the text.",
+)
+@click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Give no such answer less probable than P.")
+@quote_option
+@caching_engine_options
+@draft_option
+@sampling_options(temperature=0.0)
+@output_options
+def command(
+    question: str, documents: list[Document], passages: int | None, top: int, threshold: float | None,
+    engine: EngineChoice, params: SamplingParams, renderer: Renderer,
+) -> None:  # fmt: skip
+    """Answer QUESTION out of the FILEs, or standard input, all together.
+
+    A text longer than the model's context is read in the passages that fit the question best. Below the answer stands
+    the sentence that bears it out; in a pipe with --quote.
+    """
+    from lmcli.tasks.ask import Ask
+
+    task = Ask(question, params, passages, top, threshold)
+    opened = engine.open(task.name, renderer)
+    only = documents[0].name if len(documents) == 1 else None
+    renderer.show(task.over(opened, documents), task=task.name, checkpoint=opened.checkpoint.name, file=only)
