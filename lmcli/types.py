@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-Kind = Literal["causal", "seq2seq", "classifier"]
+Kind = Literal["causal", "seq2seq", "classifier", "qa"]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
@@ -193,6 +193,37 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A piece of a document: its characters from `start` to `end`, which begin in `line` (the first is 1).
+
+    `file` is None for standard input. `score` is an answer's probability, or how well a passage fits its question.
+    """
+
+    text: str
+    start: int
+    end: int
+    line: int = 1
+    file: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an answer to `question` rests on.
+
+    `quote` is the sentence that bears it out, None where none does; `passages` are those that were read, empty where
+    the whole text was; `answers` are the likeliest spans where the checkpoint marks them in the text, and `no_answer`
+    is then the probability that the text holds none.
+    """
+
+    question: str
+    quote: Span | None = None
+    passages: tuple[Span, ...] = ()
+    answers: tuple[Span, ...] | None = None
+    no_answer: float | None = None
+
+
+@dataclass(frozen=True)
 class Done:
     """The last event of every stream."""
 
@@ -200,7 +231,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Done
+Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Sources | Done
 
 
 @dataclass(frozen=True)
@@ -211,20 +242,23 @@ class TaskResult:
     label: Label | None = None
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    sources: Sources | None = None
 
     @staticmethod
     def fold(events: Iterable[Event]) -> TaskResult:
         """Consume a stream of events to its end."""
-        text, label, done = "", None, Done("stop")
+        text, label, sources, done = "", None, None, Done("stop")
         for event in events:
             match event:
                 case Chunk():
                     text += event.text
                 case Label():
                     label = event
+                case Sources():
+                    sources = event
                 case Done():
                     done = event
-        return TaskResult(text, label, done.finish_reason, done.usage)
+        return TaskResult(text, label, done.finish_reason, done.usage, sources)
 
 
 Prompt = Conversation | str  # A conversation goes through the chat template, a string is continued as it is.
@@ -292,4 +326,31 @@ class ClassifierEngine(Protocol):
         """For each text the probability of each of the checkpoint's own labels."""
 
 
-Engine = CausalEngine | Seq2SeqEngine | ClassifierEngine
+@dataclass(frozen=True)
+class Found:
+    """An answer in one of several texts: the characters `start` to `end` of `texts[text]`, and its probability."""
+
+    text: int
+    start: int
+    end: int
+    score: float
+
+
+class QAEngine(Protocol):
+    """An encoder that marks where in a text the answer to a question stands."""
+
+    checkpoint: Checkpoint
+    context_length: int  # tokens of a question and as much of a text as is read at once
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of one text, with its special tokens."""
+
+    def answer(self, question: str, texts: Sequence[str], top: int = 1) -> tuple[list[Found], float]:
+        """The `top` likeliest answers of all the texts, no two overlapping, likeliest first; and how likely none is.
+
+        Texts may be of any length: they are read in windows that overlap. Probabilities are over all spans of all
+        texts. Raises InputTooLong for a question that leaves no room for a text.
+        """
+
+
+Engine = CausalEngine | Seq2SeqEngine | ClassifierEngine | QAEngine

@@ -129,8 +129,9 @@ def folder_checkpoint(path: Path, kind: str = "causal", instruct: bool = True) -
         "causal": "LlamaForCausalLM",
         "seq2seq": "MarianMTModel",
         "classifier": "BertForSequenceClassification",
+        "qa": "BertForQuestionAnswering",
     }
-    types = {"causal": "llama", "seq2seq": "marian", "classifier": "bert"}
+    types = {"causal": "llama", "seq2seq": "marian", "classifier": "bert", "qa": "bert"}
     config = {
         "architectures": [architectures[kind]],
         "model_type": types[kind],

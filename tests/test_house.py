@@ -16,7 +16,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"repl", "bench"},
+    {"repl", "bench", "evaluation"},
     {"tasks", "render", "engine"},
     {"text", "checkpoints"},
     {"environment", "settings", "parameters"},

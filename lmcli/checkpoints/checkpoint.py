@@ -84,12 +84,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def kind_of(config: dict[str, Any], path: Path) -> Kind:
-    """causal, seq2seq or classifier, by `architectures`. Raises CheckpointError for anything else."""
+    """causal, seq2seq, classifier or qa, by `architectures`. Raises CheckpointError for anything else."""
     architectures = config.get("architectures") or []
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     model_type = config.get("model_type")
     if architecture.endswith("ForSequenceClassification"):
         return "classifier"
+    if architecture.endswith(("ForQuestionAnswering", "ForQuestionAnsweringSimple")):
+        return "qa"
     if config.get("is_encoder_decoder") or model_type in _SEQ2SEQ:
         return "seq2seq"
     # Gemma 3 and others name their decoder with eyes ForConditionalGeneration.
@@ -97,8 +99,9 @@ def kind_of(config: dict[str, Any], path: Path) -> Kind:
         return "causal"
     what = architecture or f"checkpoint of type '{model_type}'"
     raise CheckpointError(
-        f"{path}: a {what} neither writes nor classifies text",
-        "lmcli works with causal models, encoder-decoders and sequence classifiers: lmcli list --all",
+        f"{path}: a {what} neither writes, classifies nor answers from text",
+        "lmcli works with causal models, encoder-decoders, sequence classifiers and checkpoints that mark answers: "
+        "lmcli list --all",
     )
 
 

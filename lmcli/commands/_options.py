@@ -29,7 +29,8 @@ def output_options(command: Command) -> Command:
         from lmcli.render import Output, pick
 
         form = "jsonl" if jsonl else "json" if json_ else None
-        renderer = pick(ctx.obj, Output(form, quiet, verbose, ctx.meta.get(_TIMINGS, False), not no_color))
+        asides = {"timings": ctx.meta.get(_TIMINGS, False), "quote": ctx.meta.get(_QUOTE, False)}
+        renderer = pick(ctx.obj, Output(form, quiet, verbose, color=not no_color, **asides))
         try:
             result = ctx.invoke(command, renderer=renderer, **rest)
         except BaseException as error:
@@ -41,7 +42,7 @@ def output_options(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
-_TIMINGS = "lmcli.timings"
+_TIMINGS, _QUOTE = "lmcli.timings", "lmcli.quote"
 timings_option = click.option(
     "--timings", is_flag=True, expose_value=False, callback=lambda ctx, option, on: ctx.meta.update({_TIMINGS: on}),
     help="Say on stderr what each part of the run took.",
@@ -50,6 +51,15 @@ timings_option = click.option(
 
 def engine_options(command: Command) -> Command:
     """-m, --device, --dtype, --bits and their kin; passes `engine`, which opens when it is asked to."""
+    return _engine_options(command, cache_prompt=False)
+
+
+def caching_engine_options(command: Command) -> Command:
+    """`engine_options` of a command whose prompts are often alike: they are kept unless it is told otherwise."""
+    return _engine_options(command, cache_prompt=True)
+
+
+def _engine_options(command: Command, cache_prompt: bool) -> Command:
     options = [
         click.option("-m", "--model", metavar="REF", shell_complete=complete_checkpoints,
                      help="Checkpoint: a short name, a hub id, a folder or a .gguf file."),
@@ -59,7 +69,8 @@ def engine_options(command: Command) -> Command:
         click.option("--bits", type=click.Choice(["8", "4"]), help="Keep the weights in so many bits each."),
         click.option("--context", metavar="N", type=click.IntRange(1), help="Most tokens of prompt and answer."),
         click.option("--low-memory", is_flag=True, help="Make no faster copies of the weights."),
-        click.option("--cache-prompt", is_flag=True, help="Keep a long prompt's work on disk for the next command."),
+        click.option("--cache-prompt/--no-cache-prompt", default=cache_prompt, show_default=cache_prompt,
+                     help="Keep a long prompt's work on disk for the next command."),
         click.option("--offline", is_flag=True, help="Use what is on this machine; make no request."),
         click.option("--trust-remote-code", is_flag=True, help="Run the code a checkpoint brings with it."),
     ]  # fmt: skip
@@ -209,6 +220,29 @@ def prompt_argument(command: Command) -> Command:
         return ctx.invoke(command, prompt=read_prompt(prompt, ctx.obj.stdin), **rest)
 
     return wrapped  # type: ignore[return-value]
+
+
+def question_argument(command: Command) -> Command:
+    """QUESTION, then as `files_argument`; passes `question` and `documents`."""
+
+    @click.argument("question", required=False)
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, question: str | None, **rest: Any) -> Any:
+        asked = (question or "").strip()
+        if not asked:
+            if not rest["names"]:
+                _want_input(ctx, ())
+            raise click.UsageError("the question is missing", ctx)
+        return ctx.invoke(command, question=asked, **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+quote_option = click.option(
+    "--quote", is_flag=True, expose_value=False, callback=lambda ctx, option, on: ctx.meta.update({_QUOTE: on}),
+    help="Show in a pipe too which sentence bears the answer out.",
+)  # fmt: skip
 
 
 def _want_input(ctx: click.Context, arguments: Sequence[str]) -> None:

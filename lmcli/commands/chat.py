@@ -71,7 +71,10 @@ def command(
 
 def _instruct(checkpoint: Checkpoint) -> Checkpoint:
     """`checkpoint`, if it can hold a conversation. Raises CheckpointError with the command for its kind."""
-    commands = {"seq2seq": "translate -m {} or lmcli summarize -m {}", "classifier": "sentiment -m {}"}
+    commands = {
+        "seq2seq": "translate -m {} or lmcli summarize -m {}", "classifier": "sentiment -m {}",
+        "qa": "ask -m {} QUESTION FILE",
+    }  # fmt: skip
     if checkpoint.kind != "causal":
         what, command = f"is no chat model but a {checkpoint.kind} checkpoint", commands[checkpoint.kind]
     elif not checkpoint.instruct:

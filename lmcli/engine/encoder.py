@@ -102,24 +102,38 @@ class Encoder(nn.Module):
         self.token_types = Table(config.num_token_types, hidden) if config.num_token_types else None
         self.norm = LayerNorm(hidden, config.norm_eps)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.head = self.build_head()
+
+    def build_head(self) -> tuple[Projection, ...]:
+        """What makes logits of the last layer's output."""
+        hidden = self.config.hidden_size
         self.dense = Linear(hidden, hidden, bias=True)
-        self.output = Linear(hidden, len(config.labels), bias=True)
-        self.head = Projection(self.dense, activation=config.head_activation), Projection(self.output)
+        self.output = Linear(hidden, len(self.config.labels), bias=True)
+        return Projection(self.dense, activation=self.config.head_activation), Projection(self.output)
 
     def forward(self, rows: Rows) -> Tensor:
         """Logits (texts, labels) in fp32."""
+        # The head reads each text's first token: the last layer computes no other.
+        return self.logits(self.encode(rows, only=rows.first))
+
+    def encode(self, rows: Rows, only: Tensor | None = None) -> Tensor:
+        """The last layer's output (tokens, hidden), or that of the tokens `only`."""
         # The residual stream stays in fp32, the projections take it in their own precision.
         x = self.words(rows.tokens) + self.positions(rows.positions + self.config.first_position)  # (rows · R, hidden)
         if self.token_types is not None:
-            x += self.token_types.weight[0]  # One text has one type of tokens.
+            # One text has one type of tokens.
+            x += self.token_types.weight[0] if rows.types is None else self.token_types(rows.types)
         x = self.norm(x)
         for layer in self.layers[:-1]:
             x = layer(x, rows)
-        # The head reads each text's first token: the last layer computes no other.
-        x = self.layers[-1](x, rows, only=rows.first)  # (texts, hidden)
-        dense, output = self.head
-        logits: Tensor = output(dense(x)).float()
-        return logits
+        encoded: Tensor = self.layers[-1](x, rows, only=only)
+        return encoded
+
+    def logits(self, x: Tensor) -> Tensor:
+        """x (N, hidden) through the head, in fp32."""
+        for projection in self.head:
+            x = projection(x)
+        return x.float()
 
     def projections(self) -> list[Projection]:
         """The layers' linear parts, where the work is; the head's few rows stay as precise as they are."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
 from lmcli.types import Checkpoint, Event, LoadOptions, Prompt
 
+AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
+Result = TypeVar("Result")
 # Tokens in a batch: what keeps a core's products busy and their results in its cache, and what fills a GPU.
 _CPU_BATCH, _GPU_BATCH = 1024, 32768
 
@@ -40,7 +43,9 @@ def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
     config = read_config(read_json(checkpoint.path / "config.json"))
     return Understood(
-        config, _named(config, read_weights(checkpoint.path)), EncoderTokenizer(checkpoint.path, checkpoint.model_type)
+        config,
+        named_weights(Encoder(config), config.names, read_weights(checkpoint.path)),
+        EncoderTokenizer(checkpoint.path, checkpoint.model_type),
     )
 
 
@@ -51,16 +56,20 @@ def open_engine(
 
     `bits` 8 computes in int8 on a CPU: with AMX no faster than bf16, and it changes one label in twelve.
     """
-    placement = place(checkpoint, replace(options, dtype=_dtype(options.device, options.dtype)), report)
-    encoder = load_encoder(understood.config, understood.weights, placement, options.bits)
+    placement = place_encoder(checkpoint, options, report)
+    encoder = load_encoder(Encoder(understood.config), understood.weights, placement, options.bits)
     return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
 
 
+def place_encoder(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
+    """bf16 where it is fast and nothing else is asked for."""
+    return place(checkpoint, replace(options, dtype=_dtype(options.device, options.dtype)), report)
+
+
 def load_encoder(
-    config: EncoderConfig, weights: dict[str, Tensor], placement: Placement, bits: int | None = None
-) -> Encoder:
+    encoder: AnyEncoder, weights: dict[str, Tensor], placement: Placement, bits: int | None = None
+) -> AnyEncoder:
     """The module with the checkpoint's weights; the words' stay mapped on a CPU."""
-    encoder = Encoder(config)
     assign(encoder, weights)
     for part in encoder.modules():
         if isinstance(part, Table):
@@ -91,22 +100,8 @@ class EncoderClassifier:
         inputs = self._tokenizer.encode(texts)
         lengths = [len(tokens) for tokens in inputs]
         check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
-        jobs = list(batches(lay(lengths), self._batch_tokens(sum(lengths))))
-        compute = partial(self._probabilities, inputs)
-        results = in_parallel(compute, jobs) if self._device.type == "cpu" else map(compute, jobs)
-        scores = {
-            i: row
-            for batch, rows in zip(jobs, results, strict=True)
-            for i, row in zip(_texts(batch), rows, strict=True)
-        }
-        return [dict(zip(self._encoder.config.labels, scores[i], strict=True)) for i in range(len(texts))]
-
-    def _batch_tokens(self, total: int) -> int:
-        """Batches of like size for each core, the largest that are not too large."""
-        if self._device.type != "cpu":
-            return _GPU_BATCH
-        rounds = -(-total // (_CPU_BATCH * torch.get_num_threads()))
-        return max(total // max(rounds * torch.get_num_threads(), 1), _CPU_BATCH // 4)
+        rows = in_batches(partial(self._probabilities, inputs), lengths, self._device)
+        return [dict(zip(self._encoder.config.labels, row, strict=True)) for row in rows]
 
     @torch.inference_mode()
     def _probabilities(self, inputs: list[list[int]], batch: Sequence[Row]) -> list[list[float]]:
@@ -117,17 +112,35 @@ class EncoderClassifier:
         return rows
 
 
-def _texts(batch: Sequence[Row]) -> list[int]:
-    return [i for row in batch for i in row.texts]
+def in_batches(
+    compute: Callable[[Sequence[Row]], Sequence[Result]], lengths: Sequence[int], device: torch.device
+) -> list[Result]:
+    """What `compute` makes of each of the texts of these `lengths`, worked in rows, on a CPU a batch on each core."""
+    jobs = list(batches(lay(lengths), _batch_tokens(sum(lengths), device)))
+    results = in_parallel(compute, jobs) if device.type == "cpu" else map(compute, jobs)
+    found = {
+        i: result
+        for batch, rows in zip(jobs, results, strict=True)
+        for i, result in zip((i for row in batch for i in row.texts), rows, strict=True)
+    }
+    return [found[i] for i in range(len(lengths))]
 
 
-def _named(config: EncoderConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _batch_tokens(total: int, device: torch.device) -> int:
+    """Batches of like size for each core, the largest that are not too large."""
+    if device.type != "cpu":
+        return _GPU_BATCH
+    rounds = -(-total // (_CPU_BATCH * torch.get_num_threads()))
+    return max(total // max(rounds * torch.get_num_threads(), 1), _CPU_BATCH // 4)
+
+
+def named_weights(module: Encoder, names: Mapping[str, str], weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The file's weights under the module's names; heads of other tasks are left out, as transformers does."""
     found = {}
-    for name in Encoder(config).state_dict():
+    for name in module.state_dict():
         own, _, kind = name.rpartition(".")
         layer = next(iter(part for part in own.split(".") if part.isdigit()), "")
-        file = config.names[own.replace(f".{layer}.", ".") if layer else own].format(layer)
+        file = names[own.replace(f".{layer}.", ".") if layer else own].format(layer)
         # The first BERTs were written with TensorFlow's names.
         old = {"weight": "gamma", "bias": "beta"}[kind]
         where = f"{file}.{kind}" if f"{file}.{kind}" in weights else f"{file}.{old}"

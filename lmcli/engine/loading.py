@@ -14,7 +14,9 @@ from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
 
 # Modules by name, so that a checkpoint imports the engine of its own kind and not what the others need.
-_OURS = {"causal": "torch_engine", "seq2seq": "seq2seq_engine", "classifier": "encoder_engine"}
+_OURS = {
+    "causal": "torch_engine", "seq2seq": "seq2seq_engine", "classifier": "encoder_engine", "qa": "qa_engine",
+}  # fmt: skip
 
 
 def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:

@@ -23,6 +23,7 @@ from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
+from lmcli.engine.transformers_qa import TransformersReader
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
 from lmcli.errors import CheckpointError, UsageError
@@ -32,6 +33,7 @@ _CLASSES = {
     "causal": transformers.AutoModelForCausalLM,
     "seq2seq": transformers.AutoModelForSeq2SeqLM,
     "classifier": transformers.AutoModelForSequenceClassification,
+    "qa": transformers.AutoModelForQuestionAnswering,
 }
 _CACHES = ("past_key_values", "cache_params", "state")  # what the architectures call their cache
 
@@ -57,6 +59,8 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
         return open_seq2seq(checkpoint, model, tokenizer)
     if checkpoint.kind == "classifier":
         return TransformersClassifier(checkpoint, model, tokenizer)
+    if checkpoint.kind == "qa":
+        return TransformersReader(checkpoint, model, tokenizer)
     decoder = TransformersDecoder(model, placement)
     return GenerationEngine(checkpoint, TransformersTokenizer(tokenizer, checkpoint.path), decoder, options.context)
 

@@ -24,6 +24,7 @@ class Output:
     verbose: bool = False
     timings: bool = False
     color: bool = True
+    quote: bool = False  # show what an answer rests on off a terminal too
 
 
 class Renderer(Protocol):

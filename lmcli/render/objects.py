@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 from lmcli.errors import LmcliError
-from lmcli.types import TaskResult
+from lmcli.types import Sources, TaskResult
 
 
 def line(value: Any) -> str:
@@ -31,5 +32,19 @@ def record(
         fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
     else:
         fields["text"] = result.text
-    fields |= {"finish_reason": result.finish_reason, "usage": dict(vars(result.usage))}
+    if result.sources:
+        fields |= sources(result.sources)
+    fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
     return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})
+
+
+def sources(sources: Sources) -> dict[str, Any]:
+    """What an answer rests on; `answers` and `no_answer` only of a checkpoint that marks them in the text."""
+    fields: dict[str, Any] = {
+        "question": sources.question,
+        "quote": asdict(sources.quote) if sources.quote else None,
+        "passages": [asdict(passage) for passage in sources.passages],
+    }
+    if sources.answers is not None:
+        fields |= {"answers": [asdict(answer) for answer in sources.answers], "no_answer": sources.no_answer}
+    return fields

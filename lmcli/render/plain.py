@@ -12,7 +12,7 @@ from lmcli.errors import LmcliError
 from lmcli.render import Output
 from lmcli.render.pace import Pace
 from lmcli.render.sheet import Sheet, sheet
-from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult, Timing, Usage
+from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, Sources, Span, TaskResult, Timing, Usage
 
 _LOG_SECONDS = 10
 
@@ -48,6 +48,10 @@ class PlainRenderer:
                         held.append(event)
                     case Label():
                         self.label(event, file if input is None else _shortened(input))
+                    case Sources():
+                        self.write("" if last.endswith("\n") else "\n")
+                        last = "\n"
+                        self.sources(event)
                     case Done():
                         pass
                     case _:
@@ -118,6 +122,13 @@ class PlainRenderer:
             self._logged = time.monotonic()
             self.aside(line + "\n")
 
+    def sources(self, sources: Sources) -> None:
+        """The other answers, a line each, and what the answer rests on."""
+        for answer in (sources.answers or ())[1:]:
+            self.write(cell(answer.text) + "\n")
+        if self.output.quote and sources.quote:
+            self.write(quotation(sources.quote) + "\n")
+
     def write(self, text: str) -> None:
         """Part of the answer, to stdout."""
         self.stdout.write(text)
@@ -137,6 +148,11 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split("\n"))
+
+
+def quotation(quote: Span) -> str:
+    """A line that names the place as compilers do, file:line, and what stands there."""
+    return f"{quote.file or 'standard input'}:{quote.line}: {cell(quote.text)}"
 
 
 def _shortened(text: str) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from lmcli.environment import Environment
 from lmcli.render import Output
-from lmcli.render.plain import PlainRenderer, cell
+from lmcli.render.plain import PlainRenderer, cell, quotation
 from lmcli.text.printable import printable
-from lmcli.types import Event, Label, Progress
+from lmcli.types import Event, Label, Progress, Sources
 
 if TYPE_CHECKING:
     from lmcli.render.drawing import Bar
@@ -78,6 +78,17 @@ class TerminalRenderer(PlainRenderer):
 
         self._end_bar()
         draw_label(self.stdout, self._color, label, belongs_to)
+
+    def sources(self, sources: Sources) -> None:
+        if not self._out:
+            super().sources(sources)
+            return
+        for answer in (sources.answers or ())[1:]:
+            self.write(cell(answer.text) + "\n")
+        if sources.quote and not self.output.quiet:
+            self._end_bar()
+            self.stdout.write(self._dim(printable(quotation(sources.quote))) + "\n")
+            self.stdout.flush()
 
     def close(self, error: BaseException | None) -> None:
         self._end_bar()

@@ -15,6 +15,7 @@ from lmcli.types import (
     Event,
     Notice,
     Prompt,
+    QAEngine,
     Reasoning,
     SamplingParams,
     Seq2SeqEngine,
@@ -35,9 +36,16 @@ def is_classifier(engine: Engine) -> TypeGuard[ClassifierEngine]:
     return engine.checkpoint.kind == "classifier"
 
 
+def is_qa(engine: Engine) -> TypeGuard[QAEngine]:
+    return engine.checkpoint.kind == "qa"
+
+
 def refusal(engine: Engine, task: str) -> CheckpointError:
     """The error of a checkpoint whose kind cannot do `task`."""
-    kinds = {"causal": "language model", "seq2seq": "encoder-decoder", "classifier": "classifier"}
+    kinds = {
+        "causal": "language model", "seq2seq": "encoder-decoder", "classifier": "classifier",
+        "qa": "checkpoint that marks answers in a text",
+    }  # fmt: skip
     checkpoint = engine.checkpoint
     return CheckpointError(
         f"{checkpoint.name} is a {kinds[checkpoint.kind]}; it cannot do '{task}'",

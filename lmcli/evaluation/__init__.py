@@ -1,0 +1,1 @@
+"""Evaluation: how good answers are, by the measures of the field's own benchmarks."""
