@@ -1,6 +1,7 @@
 """Sampling: turn logits (V,) into the next token.
 
-The filters come in transformers' order: repetition penalty, temperature, top-k, top-p, min-p.
+What a grammar forbids is taken out first. The filters come in transformers' order: repetition penalty, temperature,
+top-k, top-p, min-p.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ class Sampler:
         if params.repetition_penalty != 1.0:
             self._said = torch.cat((self._said, token.view(1)))
         return int(token)
+
+
+def keep_allowed(logits: Tensor, allowed: bytes) -> Tensor:
+    """-inf for every token whose bit is not set in `allowed`, the lowest of a byte first; it may have more or fewer."""
+    octets = torch.frombuffer(bytearray(allowed), dtype=torch.uint8).to(logits.device)
+    places = torch.arange(8, dtype=torch.uint8, device=logits.device)
+    bits = (octets.unsqueeze(1) >> places & 1).flatten()[: logits.numel()]
+    kept = torch.nn.functional.pad(bits, (0, logits.numel() - bits.numel()))  # Rows that only pad the embedding.
+    return logits.masked_fill(kept == 0, -torch.inf)
 
 
 def penalize(logits: Tensor, said: Tensor, penalty: float) -> Tensor:
