@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import tiny
+import tokenizers
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted import ScriptedEngine, invoke
+from tokenizers import decoders, normalizers
 
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
@@ -139,8 +141,37 @@ def test_what_a_schema_leaves_no_choice_about_takes_one_pass_for_several_tokens(
     assert len(passes) <= 7
 
 
+def test_a_draft_changes_nothing_under_a_schema(folder: Path, loaded: GenerationEngine) -> None:
+    options = LoadOptions("cpu", "float32", draft=tiny.checkpoint(folder))
+    drafted = engine.load(tiny.checkpoint(folder), options)
+    params = following(PERSON, temperature=1.0, seed=2)
+    result = answer(drafted, params)  # type: ignore[arg-type]
+    assert result.text == answer(loaded, params).text
+    assert result.usage.accepted_tokens > 0
+
+
+def test_a_tokenizer_of_sentencepiece_with_bytes_for_what_it_lacks_follows_a_schema(tmp_path: Path) -> None:
+    """As Llama 2 and Gemma have it: ▁ for a space, <0xE5> for a byte."""
+    letters = ['{"', '":', '","', "▁", "▁a", "▁the", *"abcdefghijklmnopqrstuvwxyz{}[]:,."]
+    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE({n: i for i, n in enumerate(names)}, [], unk_token="<unk>", byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(parts)
+    tokenizer.add_special_tokens(names[:3])
+    tiny.save(tmp_path, tiny.config("llama", vocab_size=len(names), eos_token_id=2, pad_token_id=0))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    loaded = load(tmp_path)
+    for name in ("Chinese keys and values", "an object with an enum", "any text of at most eight characters"):
+        for seed in range(4):
+            result = answer(loaded, following(SCHEMAS[name], temperature=1.0, seed=seed))
+            jsonschema.validate(json.loads(result.text), SCHEMAS[name])
+
+
 def test_answers_side_by_side_each_follow_their_own_schema(loaded: GenerationEngine) -> None:
-    schemas = [*SCHEMAS.values(), None]
+    schemas = [*list(SCHEMAS.values())[::3], None]
     params = [following(s, temperature=1.0, seed=3) if s else SamplingParams(max_tokens=9) for s in schemas]
     texts = [""] * len(schemas)
     prompts = [Conversation.ask(f"Number {i}?") for i in range(len(schemas))]
@@ -165,6 +196,13 @@ def test_a_pattern_and_a_grammar_bind_an_answer_too(loaded: GenerationEngine) ->
     assert re.fullmatch("[0-9]{4}-[0-9]{2}", date.text)
     moves = answer(loaded, SamplingParams(grammar=Grammar("lark", 'start: move ("," move)\nmove: /[a-h][1-8]/')))
     assert re.fullmatch("[a-h][1-8],[a-h][1-8]", moves.text)
+
+
+def test_json_is_compact_unless_the_schema_asks_for_space(loaded: GenerationEngine) -> None:
+    schema = {"const": {"a": 1, "b": [True, None]}}
+    assert answer(loaded, following(schema)).text == '{"a":1,"b":[true,null]}'
+    spaced = {"x-guidance": {"key_separator": ": ", "item_separator": ", "}}
+    assert answer(loaded, following(schema | spaced)).text == '{"a": 1, "b": [true, null]}'
 
 
 def test_a_cut_answer_says_so_and_an_end_that_nothing_may_follow_needs_no_token(loaded: GenerationEngine) -> None:
@@ -208,6 +246,9 @@ WRONG = {
     '{"$ref": "http://example.org/schema"}': "not fetch",
     '{"minimum": 3, "maximum": 1, "type": "integer"}': "greater",
     '{"type": ': "not JSON: .*line 1 column 10",
+    '{"enum": [1e999]}': "cannot be followed",
+    '{"enum": ["\\ud800"]}': "surrogate",
+    "[" * 100_000: "not JSON",
 }
 
 

@@ -108,14 +108,13 @@ _NAMES = {"json": "JSON schema", "regex": "regular expression", "lark": "grammar
 def _check_schema(matcher: type[LLMatcher], source: str) -> str:
     try:
         schema = json.loads(source)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the JSON schema is not JSON: {error}", "a JSON schema is a JSON object") from None
     if not isinstance(schema, dict):
         raise UsageError("the JSON schema is not an object", "the least one is {}, which allows any JSON")
-    compiled = _compile_schema(matcher, schema)
-    reason = _refusal(matcher, compiled)
+    reason = _refusal(matcher, schema)
     if reason is None:
-        return compiled
+        return _compile_schema(matcher, schema)
     shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
     place = _place(matcher, schema, shared, reason) if len(source) <= _PLACED else None
     raise UsageError(
@@ -124,14 +123,17 @@ def _check_schema(matcher: type[LLMatcher], source: str) -> str:
     )
 
 
+def _refusal(matcher: type[LLMatcher], schema: dict[str, Any]) -> str | None:
+    try:
+        wrong, said = matcher.validate_grammar_with_warnings(_compile_schema(matcher, schema))
+    except ValueError as error:  # a number beyond all bounds, half of a character, an "x-guidance" that is none
+        return str(error)
+    return said[0] if wrong else None
+
+
 def _compile_schema(matcher: type[LLMatcher], schema: dict[str, Any]) -> str:
     # Tokens that are only blank space are time; the schema's own "x-guidance" may ask for it.
     return matcher.grammar_from_json_schema(json.dumps(schema), defaults={"whitespace_flexible": False})
-
-
-def _refusal(matcher: type[LLMatcher], compiled: str) -> str | None:
-    wrong, said = matcher.validate_grammar_with_warnings(compiled)
-    return said[0] if wrong else None
 
 
 def _place(matcher: type[LLMatcher], part: Any, shared: dict[str, Any], reason: str) -> str | None:
@@ -140,8 +142,7 @@ def _place(matcher: type[LLMatcher], part: Any, shared: dict[str, Any], reason: 
         found = _place(matcher, inner, shared, reason)
         if found is not None:
             return f"/{key}{found}"
-    refused = isinstance(part, dict) and _refusal(matcher, _compile_schema(matcher, shared | part)) == reason
-    return "" if refused else None
+    return "" if isinstance(part, dict) and _refusal(matcher, shared | part) == reason else None
 
 
 def _parts(part: Any) -> Iterator[tuple[object, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -44,11 +45,9 @@ class Sampler:
 
 def keep_allowed(logits: Tensor, allowed: bytes) -> Tensor:
     """-inf for every token whose bit is not set in `allowed`, the lowest of a byte first; it may have more or fewer."""
-    octets = torch.frombuffer(bytearray(allowed), dtype=torch.uint8).to(logits.device)
-    places = torch.arange(8, dtype=torch.uint8, device=logits.device)
-    bits = (octets.unsqueeze(1) >> places & 1).flatten()[: logits.numel()]
-    kept = torch.nn.functional.pad(bits, (0, logits.numel() - bits.numel()))  # Rows that only pad the embedding.
-    return logits.masked_fill(kept == 0, -torch.inf)
+    # torch has nothing that unpacks bits. What numpy fills up with zeros are rows that only pad the embedding.
+    bits = numpy.unpackbits(numpy.frombuffer(allowed, numpy.uint8), count=logits.numel(), bitorder="little")
+    return logits.masked_fill(~torch.from_numpy(bits).view(torch.bool).to(logits.device), -torch.inf)
 
 
 def penalize(logits: Tensor, said: Tensor, penalty: float) -> Tensor:
