@@ -247,7 +247,7 @@ WRONG = {
     '{"minimum": 3, "maximum": 1, "type": "integer"}': "greater",
     '{"type": ': "not JSON: .*line 1 column 10",
     '{"enum": [1e999]}': "cannot be followed",
-    '{"enum": ["\\ud800"]}': "surrogate",
+    '{"enum": ["\\ud800"]}': "hex escape",
     "[" * 100_000: "not JSON",
 }
 
