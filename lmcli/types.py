@@ -82,12 +82,21 @@ class Conversation:
 
 
 @dataclass(frozen=True)
+class Grammar:
+    """What an answer must look like, as text: a JSON schema, a regular expression, or a grammar in Lark's notation."""
+
+    kind: Literal["json", "regex", "lark"]
+    source: str
+
+
+@dataclass(frozen=True)
 class SamplingParams:
     """How the next token is chosen and when to stop.
 
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 switch a filter off.
     `max_tokens` None is as many as the context holds. `seed` None draws a fresh one. With `think` False a reasoning
-    checkpoint whose template can do so answers at once.
+    checkpoint whose template can do so answers at once. With a `grammar`, which only decoders can follow, no token is
+    chosen that it does not allow, and nothing is thought before; an answer that was not cut is all of what it asks for.
     """
 
     max_tokens: int | None = None
@@ -99,6 +108,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     think: bool = True
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ LAYERS = [
     {"types", "errors", "__init__"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
-         "llama_cpp"}  # fmt: skip
+         "llama_cpp", "llguidance"}  # fmt: skip
 ONLY_IN = {
     "torch": ("engine/", "bench/sides/"), "transformers": ("engine/", "bench/sides/"),
     "llama_cpp": ("bench/sides/",), "rich": ("render/drawing.py",),
     "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py",),
-    "click": ("cli.py", "commands/"),
+    "click": ("cli.py", "commands/"), "llguidance": ("engine/grammar.py",),
 }  # fmt: skip
 COMMANDS = sorted(file.stem for file in (PACKAGE / "commands").glob("[a-z]*.py"))
 

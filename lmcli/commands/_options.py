@@ -133,6 +133,39 @@ def sampling_options(temperature: float, top_p: float = 1.0) -> Callable[[Comman
     return decorate
 
 
+def schema_option(command: Command) -> Command:
+    """--schema, above `sampling_options`; it goes into `params`."""
+    return _schema(_with_grammar(command))
+
+
+def grammar_options(command: Command) -> Command:
+    """--schema, --regex and --grammar, above `sampling_options`; they go into `params`."""
+    options = [
+        _schema,
+        click.option("--regex", metavar="PATTERN", help="Answer with a text that PATTERN matches as a whole."),
+        click.option("--grammar", metavar="FILE", help="Answer by the grammar in FILE, in Lark's notation."),
+    ]
+    return reduce(lambda inner, option: option(inner), reversed(options), _with_grammar(command))
+
+
+_schema = click.option("--schema", metavar="FILE", help="Answer with JSON that the JSON schema in FILE allows.")
+
+
+def _with_grammar(command: Command) -> Command:
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, **values: Any) -> Any:
+        given = {name: values.pop(name, None) for name in ("schema", "regex", "grammar")}
+        given = {f"--{name}": value for name, value in given.items() if value is not None}
+        if given:
+            from lmcli.commands._grammar import read_grammar
+
+            values["grammar"] = read_grammar(given, values.get("stop", ()))
+        return ctx.invoke(command, **values)
+
+    return wrapped  # type: ignore[return-value]
+
+
 class _Sampling(click.ParamType):
     """A sampling parameter, read as the chat's /set reads it."""
 

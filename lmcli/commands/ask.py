@@ -15,6 +15,7 @@ from lmcli.commands._options import (
     question_argument,
     quote_option,
     sampling_options,
+    schema_option,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ Examples:
 @quote_option
 @caching_engine_options
 @draft_option
+@schema_option
 @sampling_options(temperature=0.0)
 @output_options
 def command(
@@ -65,6 +67,7 @@ def command(
     """
     from dataclasses import replace
 
+    from lmcli import tasks
     from lmcli.commands._show import show_each
     from lmcli.tasks.ask import Ask
 
@@ -74,5 +77,6 @@ def command(
         return show_each(task, opened, documents, renderer)
     pages = [replace(document, text=document.readable, kind="text") for document in documents]
     only = pages[0].name if len(pages) == 1 else None
-    renderer.show(task.over(opened, pages), task=task.name, checkpoint=opened.checkpoint.name, file=only)
+    result = renderer.show(task.over(opened, pages), task=task.name, checkpoint=opened.checkpoint.name, file=only)
+    tasks.check_whole(opened, result, params)
     return 0

@@ -10,6 +10,7 @@ from lmcli.commands._help import Command
 from lmcli.commands._options import (
     draft_option,
     engine_options,
+    grammar_options,
     output_options,
     prompt_argument,
     sampling_options,
@@ -26,6 +27,7 @@ Examples:
   lmcli generate "Once upon a time"
   lmcli generate --chat "Name three rivers of France"
   git diff | lmcli generate --chat "Write a commit message for this change:"
+  lmcli generate --chat --schema person.json "Make up a person"
 """
 
 
@@ -35,6 +37,7 @@ Examples:
 @click.option("--system", metavar="TEXT", help="System message; means --chat.")
 @engine_options
 @draft_option
+@grammar_options
 @sampling_options(temperature=0.0)
 @timings_option
 @output_options
@@ -45,8 +48,10 @@ def command(
 
     Without --max-tokens the answer has 512 tokens at most.
     """
+    from lmcli import tasks
     from lmcli.tasks.generate import Generate
 
     task = Generate(params, chat or system is not None, system)
     opened = engine.open(task.name, renderer)
-    renderer.show(task.run(opened, prompt), task=task.name, checkpoint=opened.checkpoint.name)
+    result = renderer.show(task.run(opened, prompt), task=task.name, checkpoint=opened.checkpoint.name)
+    tasks.check_whole(opened, result, params)

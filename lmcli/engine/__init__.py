@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmcli.engine.comparison import Comparison
-    from lmcli.types import Checkpoint, Engine, Event, LoadOptions
+    from lmcli.types import Checkpoint, Engine, Event, Grammar, LoadOptions
 
 
 def load(
@@ -59,6 +59,13 @@ def compare(
     from lmcli.engine import comparison
 
     return comparison.compare(before, after, text, options, report)
+
+
+def check_grammar(grammar: Grammar) -> None:
+    """Raises UsageError for what no answer can be made to follow, or where the library for it is missing."""
+    from lmcli.engine.grammar import check
+
+    check(grammar)
 
 
 def _ready() -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lmcli.engine.sampling import Sampler
+from lmcli.engine.grammar import Constraint
+from lmcli.engine.sampling import Sampler, keep_allowed
 from lmcli.engine.text_stream import THINK, ReasoningFilter, StopStrings
 from lmcli.engine.tokenizer import Detokenizer, Tokenizer
 from lmcli.types import Chunk, Done, Event, SamplingParams, Usage
@@ -16,12 +17,13 @@ from lmcli.types import Chunk, Done, Event, SamplingParams, Usage
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt's tokens, the most tokens its answer may have, and whether it is a chat's, that may reason first."""
+    """A prompt's tokens, the most tokens its answer may have, whether that may reason first, and what binds it."""
 
     tokens: list[int]
     limit: int
     params: SamplingParams
-    chat: bool
+    reasons: bool
+    constraint: Constraint | None = None
 
 
 class Answer:
@@ -32,19 +34,19 @@ class Answer:
 
     def __init__(self, request: Request, tokenizer: Tokenizer, device: torch.device, cached_tokens: int) -> None:
         """`cached_tokens` of the prompt were in the cache before."""
-        prompt, chat = request.tokens, request.chat
+        prompt = request.tokens
+        self.constraint = request.constraint
         self.token = -1
         self._limit, self._stop_ids, self._ended = request.limit, tokenizer.stop_ids, False
         self._usage = Usage(len(prompt), cached_tokens)
         self._detokenizer = Detokenizer(tokenizer, prompt)
-        thinking = chat and tokenizer.decode(prompt[-8:]).rstrip().endswith(THINK)
-        self._reasoning = ReasoningFilter(thinking) if chat else None
+        self._reasoning = ReasoningFilter(opens_thought(tokenizer, prompt)) if request.reasons else None
         self._stop = StopStrings(request.params.stop)
         self._sampler = Sampler(request.params, prompt, device)
 
     @property
     def finished(self) -> bool:
-        return self._ended or self._stop.found or self._usage.completion_tokens >= self._limit
+        return self._whole or self._usage.completion_tokens >= self._limit
 
     @property
     def wanted(self) -> int:
@@ -64,8 +66,12 @@ class Answer:
 
     def add(self, logits: Tensor) -> list[Event]:
         """Choose the next token after fp32 `logits` (V,): what became readable with it."""
+        if self.constraint is not None:
+            logits = keep_allowed(logits, self.constraint.allowed())
         self.token = self._sampler(logits)
         self._ended = self.token in self._stop_ids
+        if self.constraint is not None:
+            self.constraint.take(self.token)
         self._usage += Usage(completion_tokens=1)
         return [] if self._ended else list(self._readable(self._detokenizer.add(self.token)))
 
@@ -77,7 +83,11 @@ class Answer:
     def end(self) -> list[Event]:
         """What was held back, and Done."""
         held = [] if self._stop.found else list(self._readable(self._detokenizer.finish(), last=True))
-        return [*held, Done("stop" if self._ended or self._stop.found else "length", self._usage)]
+        return [*held, Done("stop" if self._whole else "length", self._usage)]
+
+    @property
+    def _whole(self) -> bool:
+        return self._ended or self._stop.found or (self.constraint is not None and self.constraint.ended)
 
     def _readable(self, text: str, last: bool = False) -> Iterator[Event]:
         """The events in `text`, as far as nothing later can change them."""
@@ -92,3 +102,8 @@ class Answer:
                 yield Chunk(shown)
         if last and not stop.found and (held := stop.finish()):
             yield Chunk(held)
+
+
+def opens_thought(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
+    """Whether the chat template has begun the reasoning already."""
+    return tokenizer.decode(prompt[-8:]).rstrip().endswith(THINK)

@@ -10,10 +10,12 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from lmcli.engine.answer import Answer, Request
+from lmcli.engine.answer import Answer, Request, opens_thought
+from lmcli.engine.grammar import Grammars
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
-from lmcli.engine.speculation import MOST, Chain, Drafter, Guesser, Lookup
+from lmcli.engine.speculation import MOST, Bound, Chain, Drafter, Guesser, Lookup
+from lmcli.engine.text_stream import END_THINK
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
@@ -77,6 +79,7 @@ class GenerationEngine:
         self.decoder = decoder
         self.draft: Drafter | None = None  # of a decoder that verifies
         self._prefixes = prefixes
+        self._grammars = Grammars(tokenizer)
 
     def prepare(self) -> None:
         self.decoder.prepare()
@@ -104,13 +107,18 @@ class GenerationEngine:
             yield from events
 
     def _request(self, prompt: Prompt, params: SamplingParams) -> Request:
-        tokens = self._fitting(prompt, params.think)
+        constraint = self._grammars.begin(params.grammar) if params.grammar else None
+        tokens = self._fitting(prompt, params.think and constraint is None, closed=constraint is not None)
         room = self.context_length - len(tokens)
         limit = room if params.max_tokens is None else min(params.max_tokens, room)
-        return Request(tokens, limit, params, isinstance(prompt, Conversation))
+        reasons = isinstance(prompt, Conversation) and constraint is None
+        return Request(tokens, limit, params, reasons, constraint)
 
-    def _fitting(self, prompt: Prompt, think: bool) -> list[int]:
+    def _fitting(self, prompt: Prompt, think: bool, closed: bool = False) -> list[int]:
         tokens = self.tokenizer.encode(prompt, think) or sorted(self.tokenizer.stop_ids)[:1] or [0]
+        if closed and isinstance(prompt, Conversation) and opens_thought(self.tokenizer, tokens):
+            # The template would have it think whatever it is told.
+            tokens += self.tokenizer.encode_continuation(f"{END_THINK}\n\n")
         if len(tokens) >= self.context_length:
             raise InputTooLong(
                 f"the text has {len(tokens)} tokens, more than the {self.context_length} of {self.checkpoint.name}",
@@ -121,7 +129,7 @@ class GenerationEngine:
     def _stream(self, request: Request) -> Iterator[Event]:
         since = time.perf_counter()
         logits, answer = self._begin(request)
-        guesser = self._guesser() if self.decoder.verifies else None
+        guesser = self._guesser(answer) if self.decoder.verifies else None
         guess: list[int] = []
         while not answer.finished:
             events, right = answer.check(logits, guess)
@@ -138,8 +146,9 @@ class GenerationEngine:
             yield from self._prefixes.keep(request.tokens)  # The answer is told: nobody waits for this.
         yield done
 
-    def _guesser(self) -> Guesser:
-        return Lookup() if self.draft is None else Chain(Lookup(), self.draft)
+    def _guesser(self, answer: Answer) -> Guesser:
+        guesser = Lookup() if self.draft is None else Chain(Lookup(), self.draft)
+        return guesser if answer.constraint is None else Bound(answer.constraint, guesser)
 
     def _guess(self, guesser: Guesser | None, answer: Answer, guessed: int, right: int) -> list[int]:
         """Tokens to follow the answer's last one, after `right` of those `guessed` before were so."""

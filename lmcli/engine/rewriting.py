@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lmcli.engine.batches import by_length, check_fits, encode
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.translation_codes import TranslationCodes
+from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Chunk, Done, Event, Prompt, SamplingParams, Usage
 
 _BATCH_TOKENS = 2048  # of padded input; small enough that the first lines appear soon
@@ -64,6 +65,11 @@ class RewritingEngine:
     def rewrite(
         self, texts: Sequence[str], params: SamplingParams, source: str | None = None, target: str | None = None
     ) -> Iterator[Event]:
+        if params.grammar is not None:
+            raise UsageError(
+                f"{self.checkpoint.name} is an encoder-decoder, and only decoders can follow a schema",
+                "choose a language model: lmcli list --all",
+            )
         prefix, options = self._codes.select(source, target)
         inputs: list[list[int]] = [encode(self.tokenizer, text, prefix)["input_ids"] for text in texts]
         check_fits(max(map(len, inputs), default=0), self.rewriter.longest_input, self.checkpoint.name)

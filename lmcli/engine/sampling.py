@@ -1,12 +1,14 @@
 """Sampling: turn logits (V,) into the next token.
 
-The filters come in transformers' order: repetition penalty, temperature, top-k, top-p, min-p.
+What a grammar forbids is taken out first. The filters come in transformers' order: repetition penalty, temperature,
+top-k, top-p, min-p.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -39,6 +41,13 @@ class Sampler:
         if params.repetition_penalty != 1.0:
             self._said = torch.cat((self._said, token.view(1)))
         return int(token)
+
+
+def keep_allowed(logits: Tensor, allowed: bytes) -> Tensor:
+    """-inf for every token whose bit is not set in `allowed`, the lowest of a byte first; it may have more or fewer."""
+    # torch has nothing that unpacks bits. What numpy fills up with zeros are rows that only pad the embedding.
+    bits = numpy.unpackbits(numpy.frombuffer(allowed, numpy.uint8), count=logits.numel(), bitorder="little")
+    return logits.masked_fill(~torch.from_numpy(bits).view(torch.bool).to(logits.device), -torch.inf)
 
 
 def penalize(logits: Tensor, said: Tensor, penalty: float) -> Tensor:

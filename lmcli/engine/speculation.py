@@ -5,13 +5,16 @@ the prompt or itself (names, quotations, code, lists) can be guessed: prompt loo
 2023, arXiv:2304.04487). Each checked token is chosen from the decoder's own logits by the request's own sampler, and a
 guess counts only where it is the token chosen. So the answer is the one that would be given without, drawn ones too:
 for guesses that are certain of themselves this is speculative sampling (Leviathan et al. 2023, arXiv:2211.17192).
-What follows from no repetition a smaller decoder may guess, see drafting.
+What follows from no repetition a smaller decoder may guess, see drafting, and what a grammar leaves no choice about is
+no guess at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+
+from lmcli.engine.grammar import Constraint
 
 MOST = 7  # guesses in a pass; with the token before them, as many rows as the packed products take
 _NGRAMS = (3, 2)  # tokens that must repeat for the next ones to be guessed: the longest first
@@ -81,6 +84,26 @@ class Chain:
 
     def learn(self, guessed: int, right: int) -> None:
         self._last.learn(guessed, right)
+
+
+class Bound:
+    """What the answer's grammar leaves no choice about, else as much of another's guess as it allows."""
+
+    def __init__(self, constraint: Constraint, guesser: Guesser) -> None:
+        self._constraint, self._guesser = constraint, guesser
+        self._forced = False
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        forced = self._constraint.forced()
+        self._forced = bool(forced)
+        if forced:
+            return forced[: max(most, 0)]
+        guess = self._guesser.guess(tokens, most)
+        return guess[: self._constraint.fitting(guess)]
+
+    def learn(self, guessed: int, right: int) -> None:
+        if not self._forced:
+            self._guesser.learn(guessed, right)
 
 
 class Pace:

@@ -47,6 +47,11 @@ class Tokenizer(ABC):
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text, without special tokens."""
 
+    @property
+    def backend(self) -> tokenizers.Tokenizer | None:
+        """The one of `tokenizers` that it rests on; None where it rests on none."""
+        return None
+
 
 class FastTokenizer(Tokenizer):
     """A checkpoint's tokenizer.json, chat template and stop ids."""
@@ -75,6 +80,10 @@ class FastTokenizer(Tokenizer):
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode(list(tokens))
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        return self._tokenizer
 
 
 class Detokenizer:

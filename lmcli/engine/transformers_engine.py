@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 from torch import Tensor
@@ -86,6 +87,11 @@ class TransformersTokenizer(Tokenizer):
     def decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer | None:
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)  # else it is in Python, or sentencepiece itself
+        return backend if isinstance(backend, tokenizers.Tokenizer) else None
 
 
 class TransformersDecoder:

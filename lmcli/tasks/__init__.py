@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeGuard
 
-from lmcli.errors import CheckpointError
+from lmcli.errors import CheckpointError, LmcliError
 from lmcli.types import (
     CausalEngine,
     Chunk,
@@ -83,6 +83,21 @@ def with_ending(engine: CausalEngine, events: Iterable[Event], asked: int | None
         answered = answered or (isinstance(event, Chunk) and bool(event.text.strip()))
         thought = thought or isinstance(event, Reasoning)
         yield event
+
+
+def check_whole(engine: Engine, result: TaskResult, params: SamplingParams) -> None:
+    """Raises LmcliError where an answer that was to follow a grammar ended before it was whole."""
+    if params.grammar is None or result.finish_reason != "length":
+        return
+    tokens, context = result.usage.completion_tokens, engine.context_length
+    full = result.usage.prompt_tokens + tokens >= context
+    raise LmcliError(
+        f"the answer was cut after {tokens} tokens: it does not follow the {_GRAMMARS[params.grammar.kind]} to its end",
+        f"the context of {context} tokens is full: shorten the prompt" if full else "--max-tokens allows more",
+    )
+
+
+_GRAMMARS = {"json": "schema", "regex": "pattern", "lark": "grammar"}
 
 
 def _cut(engine: CausalEngine, end: Done, asked: int | None, thinking: bool) -> str:

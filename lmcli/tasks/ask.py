@@ -63,6 +63,11 @@ class Ask:
         Raises InputTooLong where the context has no room for a passage, UsageError for a wish that is another kind's.
         """
         if tasks.is_qa(engine):
+            if self.params.grammar:
+                raise UsageError(
+                    f"{engine.checkpoint.name} marks answers in the text: it cannot follow a schema",
+                    "leave --schema out, or name a language model: lmcli ask -m REF",
+                )
             return self._mark(engine, documents)
         if tasks.is_causal(engine):
             return self._write(engine, documents)

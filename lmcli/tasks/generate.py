@@ -33,7 +33,9 @@ class Generate:
             yield Notice(f"{engine.checkpoint.name} has no chat template: it continues the prompt")
         prompt = self._prompt(text, engine.checkpoint.instruct)
         params = replace(self.params, max_tokens=self.params.max_tokens or DEFAULT_MAX_TOKENS)
-        yield from tasks.with_ending(engine, engine.stream(prompt, params), self.params.max_tokens)
+        events = engine.stream(prompt, params)
+        # Of an answer that has to be whole the command says more than that it was cut.
+        yield from events if params.grammar else tasks.with_ending(engine, events, self.params.max_tokens)
 
     def _prompt(self, text: str, instruct: bool) -> Prompt:
         if self.chat and instruct:

@@ -27,7 +27,7 @@ class Reader:
         # Half of a small context is the text's.
         longest = params.max_tokens or min(_MAX_TOKENS, engine.context_length // 2)
         # A base checkpoint goes on with a question of its own.
-        stop = params.stop if engine.checkpoint.instruct else (*params.stop, "\n")
+        stop = params.stop if engine.checkpoint.instruct or params.grammar else (*params.stop, "\n")
         self._params = replace(params, max_tokens=longest, stop=stop)
         # Sixteen tokens for what may merge or part where text and instruction meet, and for an empty thought.
         self.room = engine.context_length - engine.count(self._prompt("")) - longest - 16
@@ -48,7 +48,8 @@ class Reader:
 
     def answer(self, read: Sequence[Passage], asked: int | None) -> Iterator[Event]:
         """The answer as it is written; where it was cut before the `asked` tokens a Notice says so."""
-        return tasks.with_ending(self._engine, self._engine.stream(self._prompt(_laid_out(read)), self._params), asked)
+        events = self._engine.stream(self._prompt(_laid_out(read)), self._params)
+        return events if self._params.grammar else tasks.with_ending(self._engine, events, asked)
 
     def _prompt(self, text: str) -> Prompt:
         return ask(text, self._question, self._engine.checkpoint.instruct)
