@@ -114,11 +114,11 @@ def _report(error: LmcliError, code: int, arguments: Sequence[str], environment:
     # The flags are read by hand because the command line may be the very thing that is wrong.
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in flags or "--jsonl" in flags:
-        from lmcli.render import json
+        from lmcli.render import objects
 
         results = {"results": error.finished} if error.finished else {}
         fields = {"message": error.message, "hint": error.hint, "exit_code": code}
-        environment.stdout.write(json.line(results | {"error": fields}))
+        environment.stdout.write(objects.line(results | {"error": fields}))
         environment.stdout.flush()
         return code
     environment.stderr.write(printable(f"lmcli: {error.message}\n"))

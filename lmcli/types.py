@@ -137,9 +137,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of the answer, whole characters only."""
+    """A piece of the answer, whole characters only; `cut` says of a rewritten text that it ended at its longest."""
 
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a task is done, in the task's own parts (`unit`: parts, sentences, bytes…)."""
+    """How much of a task is done, in the task's own parts (`unit`: parts, sentences, bytes…).
+
+    Of records that are read as the work goes on nobody knows the `total`; `share` is then how much of the input was
+    read, 0 to 1, None where that is not known either.
+    """
 
     done: int
     total: int
     unit: str = "parts"
+    share: float | None = None
 
 
 @dataclass(frozen=True)

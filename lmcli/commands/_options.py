@@ -158,34 +158,34 @@ class Lengths(click.ParamType):
 
 
 def files_argument(command: Command) -> Command:
-    """FILE…, or standard input; passes `documents`, read before any checkpoint is loaded."""
-
-    @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
-    @click.pass_context
-    @wraps(command)
-    def wrapped(ctx: click.Context, /, files: tuple[str, ...], **rest: Any) -> Any:
-        from lmcli.text.documents import read_all
-
-        _want_input(ctx, files)
-        return ctx.invoke(command, documents=read_all(files, ctx.obj.stdin), **rest)
-
-    return wrapped  # type: ignore[return-value]
+    """FILE…, or standard input, and records; passes `documents`, whose beginning is read before a checkpoint is."""
+    return _inputs(click.argument("names", nargs=-1, metavar="[FILE]...", type=click.Path()), command)
 
 
 def texts_argument(command: Command) -> Command:
-    """TEXT… or FILE…, or standard input, and --lines; passes `documents`."""
+    """TEXT… or FILE…, or standard input, records and --lines; passes `documents`."""
+    lines = click.option("--lines", is_flag=True, help="Each line is a text of its own; blank lines are left out.")
+    return _inputs(click.argument("names", nargs=-1, metavar="[TEXT|FILE]..."), lines(command), inline=True)
 
-    @click.argument("texts", nargs=-1, metavar="[TEXT|FILE]...")
-    @click.option("--lines", is_flag=True, help="Each line is a text of its own; blank lines are left out.")
+
+def _inputs(argument: Callable[[Any], Any], command: Command, inline: bool = False) -> Command:
+    @argument
+    @click.option("--field", metavar="NAME", help="Read records of JSONL, CSV or TSV, whose field NAME is the text.")
+    @click.option("--into", metavar="NAME", help="Field of a record that its answer goes to.")
+    @click.option("--resume", metavar="OUT", type=click.Path(), help="Add to the file OUT the answers it lacks.")
     @click.pass_context
     @wraps(command)
-    def wrapped(ctx: click.Context, /, texts: tuple[str, ...], lines: bool, **rest: Any) -> Any:
-        from lmcli.text.documents import read_texts
+    def wrapped(
+        ctx: click.Context, /, names: tuple[str, ...], field: str | None, into: str | None, resume: str | None,
+        lines: bool = False, **rest: Any,
+    ) -> Any:  # fmt: skip
+        from lmcli.text.inputs import Wish, read_inputs
 
-        _want_input(ctx, texts)
-        return ctx.invoke(command, documents=read_texts(texts, ctx.obj.stdin, lines), **rest)
+        _want_input(ctx, names)
+        wish = Wish(field, into, resume, lines, bool(rest.get("json_") or rest.get("jsonl")), inline)
+        return ctx.invoke(command, documents=read_inputs(names, ctx.obj.stdin, wish), **rest)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def prompt_argument(command: Command) -> Command:

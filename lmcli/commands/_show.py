@@ -1,47 +1,43 @@
-"""Shows a task's result for each of several documents."""
+"""Shows what a task makes of each text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Protocol, TypeVar
-
+from lmcli.commands._records import AnyEngine, Task, work_through
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
-from lmcli.text.documents import Document
+from lmcli.text.inputs import Documents
 from lmcli.text.language import identify
-from lmcli.types import Engine, Event, Notice
-
-AnyEngine = TypeVar("AnyEngine", bound=Engine | None, contravariant=True)
-_ENOUGH = 100  # documents to tell the language by
+from lmcli.types import Notice
 
 
-class Task(Protocol[AnyEngine]):
-    name: ClassVar[str]
+def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer) -> int:
+    """Answer each document in its order; `engine` None where no text needs one. The exit code.
 
-    def run(self, engine: AnyEngine, text: str) -> Iterator[Event]:
-        """The events of one text."""
-
-
-def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Sequence[Document], renderer: Renderer) -> None:
-    """One record a document, under its name where there are several; `engine` None where no text needs one.
-
-    Raises UsageError, with the document's name, for one that the checkpoint cannot work on.
+    Of whole documents the first that fails ends the work, of lines and records none. Raises UsageError, with the
+    document's name, for one that the checkpoint cannot work on.
     """
+    if documents.many:
+        return work_through(task, engine, documents, renderer)
     checkpoint = engine.checkpoint.name if engine is not None else ""
-    for document in documents:
-        if len(documents) > 1:
+    several, whole = documents.several, list(documents)
+    texts = [document.text for document in whole]
+    # What is written is shown as it is written, one text after the other.
+    results = task.run_many(engine, texts) if task.answer == "label" else (task.run(engine, text) for text in texts)
+    for document, events in zip(whole, results, strict=True):
+        if several and task.answer != "label":  # A label has its line, and the name on it.
             renderer.heading(document.title)
         if not document.encoding.startswith("utf"):
             renderer.report(Notice(f"{document.title} is read as {document.encoding.upper()}"))
-        events = task.run(engine, document.text)
+        text = document.text if several and document.inline else None
         try:
-            renderer.show(events, task=task.name, checkpoint=checkpoint, file=document.name)
+            renderer.show(events, task=task.name, checkpoint=checkpoint, file=document.name, input=text)
         except UsageError as error:
             raise UsageError(f"{document.title}: {error.message}", error.hint) from error
+    return 0
 
 
-def language_of(documents: Sequence[Document]) -> tuple[str, str] | None:
+def language_of(documents: Documents) -> tuple[str, str] | None:
     """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies."""
-    found = {identify(document.text) for document in documents[:_ENOUGH]}
+    found = {identify(document.text) for document in documents.first()}
     only = found.pop() if len(found) == 1 else None
     return (only, only) if only else None

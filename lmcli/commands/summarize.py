@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
     from lmcli.render import Renderer
     from lmcli.tasks.summarize import Length
-    from lmcli.text.documents import Document
+    from lmcli.text.inputs import Documents
     from lmcli.types import SamplingParams
 
 EPILOG = """\b
@@ -36,9 +36,9 @@ Examples:
 @sampling_options(temperature=0.0)
 @output_options
 def command(
-    documents: list[Document], length: Length, words: int | None, form: str,
+    documents: Documents, length: Length, words: int | None, form: str,
     engine: EngineChoice, params: SamplingParams, renderer: Renderer,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Summarize each FILE, or standard input, in its own language.
 
     A text longer than the model's context is summarized in parts, then the parts' summaries together; nothing is
@@ -48,4 +48,4 @@ def command(
     from lmcli.tasks.summarize import Summarize
 
     task = Summarize(length, words, form == "bullets", params)
-    show_each(task, engine.open(task.name, renderer, languages=language_of(documents)), documents, renderer)
+    return show_each(task, engine.open(task.name, renderer, languages=language_of(documents)), documents, renderer)

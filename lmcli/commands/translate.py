@@ -12,7 +12,7 @@ from lmcli.commands._options import draft_option, engine_options, files_argument
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
     from lmcli.render import Renderer
-    from lmcli.text.documents import Document
+    from lmcli.text.inputs import Documents
     from lmcli.types import SamplingParams
 
 EPILOG = """\b
@@ -40,16 +40,16 @@ def _code(ctx: click.Context, option: click.Parameter, value: Any) -> str | None
 @sampling_options(temperature=0.0)
 @output_options
 def command(
-    documents: list[Document], target: str, source: str | None,
+    documents: Documents, target: str, source: str | None,
     engine: EngineChoice, params: SamplingParams, renderer: Renderer,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Translate each FILE, or standard input, line by line; blank lines and line endings stay as they are."""
     from lmcli.commands._show import show_each
     from lmcli.tasks.translate import Translate, source_of
 
     task = Translate(target, source, params)
-    spoken = [source_of(document.text, source)[0] for document in documents]
+    spoken = [source_of(document.text, source)[0] for document in documents.first()]
     first = next((language for language in spoken if language != target), None)
     # A text in the target language passes through, and where all do no checkpoint is needed.
     opened = engine.open(task.name, renderer, (first.partition("-")[0], target)) if first else None
-    show_each(task, opened, documents, renderer)
+    return show_each(task, opened, documents, renderer)

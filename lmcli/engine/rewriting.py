@@ -81,11 +81,15 @@ class RewritingEngine:
                 written = self.rewriter.write([inputs[i] for i in batch], options, params, clock)
             outputs |= dict(zip(batch, written, strict=True))
             while shown in outputs:  # Chunks go out in the texts' own order.
-                yield Chunk(self._decode(outputs[shown], asked.get("forced_bos_token_id")))
+                text = self._decode(outputs[shown], asked.get("forced_bos_token_id"))
+                yield Chunk(text, cut=not self._ended(outputs[shown]))
                 shown += 1
-        whole = all(tokens and tokens[-1] in self._eos for tokens in outputs.values())
+        whole = all(map(self._ended, outputs.values()))
         prompt, completion = (sum(map(len, sequences)) for sequences in (inputs, outputs.values()))
         yield Done("stop" if whole else "length", clock.usage(prompt, completion))
+
+    def _ended(self, tokens: list[int]) -> bool:
+        return bool(tokens) and tokens[-1] in self._eos
 
     def _limits(self, params: SamplingParams, asked: dict[str, Any], longest: int, translating: bool) -> dict[str, Any]:
         own = self.rewriter.options | asked

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lmcli.environment import Environment
+from lmcli.errors import LmcliError
 from lmcli.types import Event, TaskResult
+
+if TYPE_CHECKING:
+    from lmcli.render.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class Renderer(Protocol):
 
         `file` is the file it is about, `input` the text itself where one of several was given in a line.
         """
+
+    def fail(
+        self, error: LmcliError, *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
+    ) -> None:
+        """Write in the place of one record's answer that it has none."""
+
+    def sheet(self, form: str, columns: Sequence[str]) -> Sheet:
+        """Where on stdout records with fields of their own go, in `form` (jsonl, csv, tsv) unless JSON is asked for."""
+
+    def warn(self, text: str) -> None:
+        """Say on stderr what went wrong, also where all else is to be quiet."""
 
     def report(self, event: Event) -> None:
         """Tell the user, on stderr, of a Progress or a Notice."""

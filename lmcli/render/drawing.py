@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -19,9 +20,11 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from lmcli.render.pace import Pace
 from lmcli.text.printable import printable
 from lmcli.types import Label, Progress
 
+_REDRAW_SECONDS = 0.1
 _COLORS = {"positive": "green", "negative": "red", "neutral": "yellow"}
 
 
@@ -38,6 +41,22 @@ class Bar:
 
     def end(self) -> None:
         self._bar.stop()
+
+
+class RecordBar(Bar):
+    """A progress bar of records: how many, how fast, and how long the rest will take."""
+
+    def __init__(self, stream: TextIO, color: bool) -> None:
+        super().__init__(stream, color, "records")
+        self._pace, self._drawn = Pace(), 0.0
+
+    def update(self, progress: Progress) -> None:
+        line = self._pace.line(progress)
+        if time.monotonic() - self._drawn < _REDRAW_SECONDS:
+            return
+        self._drawn = time.monotonic()
+        total = None if progress.share is None else 1.0
+        self._bar.update(self._task, completed=progress.share or 0.0, total=total, description=line)
 
 
 def draw_table(stream: TextIO, color: bool, headings: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
@@ -74,6 +93,8 @@ def _console(stream: TextIO, color: bool) -> Console:
 
 
 def _columns(unit: str) -> tuple[ProgressColumn, ...]:
+    if unit == "records":
+        return BarColumn(), TextColumn("{task.description}")
     if unit == "bytes":
         return BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     return BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()

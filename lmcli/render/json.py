@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output
+from lmcli.render.objects import failure, line, record
+from lmcli.render.sheet import Sheet
 from lmcli.render.terminal import TerminalRenderer
 from lmcli.types import Event, Notice, Progress, TaskResult
 
@@ -36,6 +35,19 @@ class JsonRenderer(TerminalRenderer):
         result = TaskResult.fold(seen)
         self._add(record(result, task, checkpoint, file, input))
         return result
+
+    def fail(
+        self, error: LmcliError, *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
+    ) -> None:
+        fields = {"task": task, "checkpoint": checkpoint, "error": failure(error)}
+        self._add(fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {}))
+
+    def sheet(self, form: str, columns: Sequence[str]) -> Sheet:
+        return super().sheet("jsonl", columns) if self.output.json == "jsonl" else self
+
+    def add(self, own: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """The sheet of --json: its records stand in the one object."""
+        self._add({**own, **answer})
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
         if self.output.json == "jsonl":
@@ -67,23 +79,3 @@ class JsonRenderer(TerminalRenderer):
 
     def _print(self, value: Any) -> None:
         self.write(line(value))
-
-
-def line(value: Any) -> str:
-    """`value` as a line of JSON, safe on a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    # JSON escapes the controls of ASCII; those above it must not reach a terminal either.
-    return re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
-
-
-def record(
-    result: TaskResult, task: str, checkpoint: str, file: str | None = None, input: str | None = None
-) -> dict[str, Any]:
-    """The documented, stable fields of one result."""
-    fields: dict[str, Any] = {"task": task, "checkpoint": checkpoint}
-    if result.label:
-        fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
-    else:
-        fields["text"] = result.text
-    fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
-    return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from lmcli.environment import Environment
+from lmcli.errors import LmcliError
 from lmcli.render import Output
+from lmcli.render.pace import Pace
+from lmcli.render.sheet import Sheet, sheet
 from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, TaskResult, Timing, Usage
+
+_LOG_SECONDS = 10
 
 
 class PlainRenderer:
@@ -18,6 +24,7 @@ class PlainRenderer:
         self.stdout, self.stderr = environment.stdout, environment.stderr
         self.output = output
         self._headings = 0
+        self._pace, self._logged = Pace(), time.monotonic()
 
     def heading(self, name: str) -> None:
         before = "\n" if self._headings else ""
@@ -58,6 +65,18 @@ class PlainRenderer:
             self.report(timing)
         return result
 
+    def fail(
+        self, error: LmcliError, *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
+    ) -> None:
+        belongs_to = file if input is None else _shortened(input)
+        self.write("\t".join(["", "", *([belongs_to] if belongs_to else [])]) + "\n")
+
+    def sheet(self, form: str, columns: Sequence[str]) -> Sheet:
+        return sheet(form, columns, self.write)
+
+    def warn(self, text: str) -> None:
+        self.aside(text + "\n")
+
     def report(self, event: Event) -> None:
         match event:
             case Notice(text, verbose) if self.output.verbose or not (verbose or self.output.quiet):
@@ -66,8 +85,8 @@ class PlainRenderer:
                 self.aside(text)
             case Timing(part, seconds) if self.output.timings:
                 self.aside(f"{seconds:8.3f} s  {part}\n")
-            case Progress():
-                pass  # A log file is no place for a moving bar.
+            case Progress(total=0) if self.output.verbose:
+                self._log(event)  # A log file is no place for a moving bar.
 
     @contextmanager
     def status(self, text: str) -> Iterator[None]:
@@ -91,6 +110,13 @@ class PlainRenderer:
         """One record a line, columns by tab: label, score and, of several, what it belongs to."""
         fields = [label.name, f"{label.score:.4f}", *([belongs_to] if belongs_to else [])]
         self.write("\t".join(fields) + "\n")
+
+    def _log(self, progress: Progress) -> None:
+        """A line every ten seconds."""
+        line = self._pace.line(progress)
+        if time.monotonic() - self._logged >= _LOG_SECONDS:
+            self._logged = time.monotonic()
+            self.aside(line + "\n")
 
     def write(self, text: str) -> None:
         """Part of the answer, to stdout."""

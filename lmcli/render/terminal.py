@@ -30,12 +30,13 @@ class TerminalRenderer(PlainRenderer):
         self._out, self._err = self.stdout.isatty(), self.stderr.isatty()
         self._animate = self._err and not dumb and not output.quiet
         self._bar: Bar | None = None
+        self._written = False  # whether the answers themselves are to be seen on the terminal
 
     def report(self, event: Event) -> None:
-        if not isinstance(event, Progress):
-            super().report(event)
-        elif self._animate:
+        if isinstance(event, Progress) and self._animate:
             self._advance(event)
+        else:
+            super().report(event)
 
     @contextmanager
     def status(self, text: str) -> Iterator[None]:
@@ -82,7 +83,9 @@ class TerminalRenderer(PlainRenderer):
         self._end_bar()
 
     def write(self, text: str) -> None:
-        self._end_bar()
+        if self._out:
+            self._end_bar()
+            self._written = True
         super().write(printable(text) if self._out else text)
 
     def aside(self, text: str) -> None:
@@ -93,12 +96,15 @@ class TerminalRenderer(PlainRenderer):
         return f"\x1b[2m{text}\x1b[0m" if self._color else text
 
     def _advance(self, event: Progress) -> None:
-        from lmcli.render.drawing import Bar
+        from lmcli.render.drawing import Bar, RecordBar
 
+        if not event.total and self._written:
+            return
         if self._bar is None:
-            self._bar = Bar(self.stderr, self._color, event.unit)
+            counted = event.total > 0
+            self._bar = Bar(self.stderr, self._color, event.unit) if counted else RecordBar(self.stderr, self._color)
         self._bar.update(event)
-        if event.done >= event.total:
+        if 0 < event.total <= event.done:
             self._end_bar()
 
     def _end_bar(self) -> None:

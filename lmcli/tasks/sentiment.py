@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import ClassVar, Protocol
 
 from lmcli import tasks
-from lmcli.errors import InputTooLong
+from lmcli.errors import InputError, InputTooLong
 from lmcli.tasks import prompts
 from lmcli.text.segment import parts
 from lmcli.types import CausalEngine, ClassifierEngine, Done, Engine, Event, Label, Notice, Usage
@@ -30,17 +30,16 @@ class Sentiment:
     """One Label for each text; a text longer than the context is judged in parts, averaged by their tokens."""
 
     name: ClassVar[str] = "sentiment"
+    answer: ClassVar[str] = "label"
 
     def run(self, engine: Engine, text: str) -> Iterator[Event]:
         return next(self.run_many(engine, [text]))
 
-    def run_many(self, engine: Engine, texts: Sequence[str]) -> Iterator[Iterator[Event]]:
+    def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order, worked in batches."""
         judge = _judge(engine)
-        for batch in _batches(parts(text, judge.room, judge.size) for text in texts):
-            judged = judge.judge([piece for pieces in batch for piece in pieces])
-            for pieces in batch:
-                yield _events([next(judged) for _ in pieces])
+        for batch in _batches(_pieces(judge, text) for text in texts):
+            yield from _judge_batch(judge, batch)
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,31 @@ class _Judged:
     scores: Mapping[str, float]
     tokens: int
     prompt_tokens: int
+
+
+def _pieces(judge: _Judge, text: str) -> list[str]:
+    if 4 * len(text) + 8 <= judge.room:  # Even byte by byte: most lines need not be counted.
+        return [text]
+    try:
+        return parts(text, judge.room, judge.size)
+    except InputError:
+        return [text]  # The engine says so, of this text alone.
+
+
+def _judge_batch(judge: _Judge, batch: Sequence[list[str]]) -> Iterator[Iterator[Event]]:
+    """The events of each text, given in its parts; those of one that is refused raise the error."""
+    judged = judge.judge([piece for pieces in batch for piece in pieces])
+    for n, pieces in enumerate(batch):
+        try:
+            found = [next(judged) for _ in pieces]
+        except InputError:
+            yield from (_judge_alone(judge, alone) for alone in batch[n:])
+            return
+        yield _events(found)
+
+
+def _judge_alone(judge: _Judge, pieces: Sequence[str]) -> Iterator[Event]:
+    yield from _events(list(judge.judge(pieces)))
 
 
 def _batches(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
@@ -109,7 +133,7 @@ class _ClassifierJudge:
     def judge(self, texts: Sequence[str]) -> Iterator[_Judged]:
         results = self._engine.classify(texts)
         tokens = [self.size(text) for text in texts]
-        return (_Judged(known_labels(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True))
+        yield from (_Judged(known_labels(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True))
 
 
 class _CausalJudge:

@@ -5,13 +5,14 @@ One that exceeds the context is divided: each part is summarized, then the parts
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
 
 from lmcli import tasks
 from lmcli.errors import CheckpointError, InputTooLong
 from lmcli.tasks import prompts
+from lmcli.tasks.side_by_side import side_by_side
 from lmcli.text.language import identify
 from lmcli.text.segment import parts
 from lmcli.types import (
@@ -44,6 +45,11 @@ class Summarize:
     bullets: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
     name: ClassVar[str] = "summarize"
+    answer: ClassVar[str] = "summary"
+
+    def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order; several are worked at once."""
+        return side_by_side(self.run, engine, texts)
 
     def run(self, engine: Engine, text: str) -> Iterator[Event]:
         """Raises InputTooLong where the context is too small for the text even in parts."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 from lmcli import tasks
-from lmcli.errors import InputTooLong
+from lmcli.errors import InputTooLong, UsageError
 from lmcli.tasks import prompts
+from lmcli.tasks.side_by_side import side_by_side
 from lmcli.text.language import identify, language
 from lmcli.text.layout import Segment, joined, literals, segments
 from lmcli.types import (
@@ -37,6 +38,11 @@ class Translate:
     source: str | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
     name: ClassVar[str] = "translate"
+    answer: ClassVar[str] = "translation"
+
+    def run_many(self, engine: Engine | None, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
+        """The events of each text, in order; several are worked at once."""
+        return side_by_side(self.run, engine, texts)
 
     def run(self, engine: Engine | None, text: str) -> Iterator[Event]:
         """One Chunk for each batch of sentences, in order; joined they have the lines of `text`.
@@ -51,7 +57,11 @@ class Translate:
             yield Chunk(text)
             yield Done("stop")
             return
-        assert engine is not None
+        if engine is None:
+            raise UsageError(
+                f"it is {language(source).name}, and no checkpoint was loaded: the texts before it are "
+                f"{language(self.target).name}", "--from tells the language of them all",
+            )  # fmt: skip
         yield from self._translate(engine, text, source)
 
     def _translate(self, engine: Engine, text: str, source: str) -> Iterator[Event]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from lmcli.errors import InputError
-from lmcli.text.segment import lines
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,19 @@ def read_all(names: Sequence[str], stdin: BinaryIO) -> list[Document]:
     return [read_stdin(stdin) if name == "-" else read_file(name) for name in names or ["-"]]
 
 
-def read_texts(arguments: Sequence[str], stdin: BinaryIO, by_line: bool = False) -> list[Document]:
+def read_texts(arguments: Sequence[str], stdin: BinaryIO) -> list[Document]:
     """The documents of TEXT or FILE arguments: one that names a file is read, any other is a text itself.
 
-    With `by_line` every line that is not blank is a text. Raises InputError as `read_all` does, also for an
-    argument that looks like the name of a file that is not there.
+    Raises InputError as `read_all` does, also for an argument that looks like the name of a file that is not there.
     """
     if list(arguments).count("-") > 1:
         raise InputError("standard input can be read only once", "give '-' once")
-    documents = [_text_or_file(argument, stdin) for argument in arguments or ["-"]]
-    if not by_line:
-        return documents
-    return [
-        replace(document, text=line.strip(), inline=True)
-        for document in documents
-        for line in lines(document.text)
-        if line.strip()
-    ]
+    return [_text_or_file(argument, stdin) for argument in arguments or ["-"]]
+
+
+def names_file(argument: str) -> bool:
+    """Whether a TEXT or FILE argument is a file, or looks like the name of one that is not there."""
+    return _exists(argument) or bool(_FILE_NAME.fullmatch(argument))
 
 
 def read_prompt(argument: str | None, stdin: BinaryIO) -> str:
@@ -70,8 +66,16 @@ def read_prompt(argument: str | None, stdin: BinaryIO) -> str:
 
 def read_file(name: str) -> Document:
     """The text of one file."""
-    try:
+    with file_errors(name):
         data = Path(name).expanduser().read_bytes()
+    return _document(data, name)
+
+
+@contextmanager
+def file_errors(name: str) -> Iterator[None]:
+    """What may be wrong with a file, as an InputError of one line."""
+    try:
+        yield
     except IsADirectoryError:
         raise InputError(f"{name} is a directory", f"name its files: {Path(name) / '*.txt'}") from None
     except FileNotFoundError:
@@ -80,7 +84,6 @@ def read_file(name: str) -> Document:
         raise InputError(f"{name} may not be read: permission denied", f"chmod u+r {name}") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return _document(data, name)
 
 
 def read_stdin(stdin: BinaryIO) -> Document:
@@ -150,7 +153,7 @@ def _text_or_file(argument: str, stdin: BinaryIO) -> Document:
         return read_stdin(stdin)
     if not argument.strip():
         raise InputError("the text is empty", "give a TEXT, a FILE, or '-' for standard input")
-    if _exists(argument) or _FILE_NAME.fullmatch(argument):
+    if names_file(argument):
         return read_file(argument)
     return Document(None, argument, inline=True)
 

@@ -1,0 +1,35 @@
+"""Objects: the documented, stable fields of JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from lmcli.errors import LmcliError
+from lmcli.types import TaskResult
+
+
+def line(value: Any) -> str:
+    """`value` as a line of JSON, safe on a terminal."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    # JSON escapes the controls of ASCII; those above it must not reach a terminal, and half a character has no UTF-8.
+    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
+def failure(error: LmcliError) -> dict[str, Any]:
+    """The documented fields of an error."""
+    return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+
+def record(
+    result: TaskResult, task: str, checkpoint: str, file: str | None = None, input: str | None = None
+) -> dict[str, Any]:
+    """The documented, stable fields of one result."""
+    fields: dict[str, Any] = {"task": task, "checkpoint": checkpoint}
+    if result.label:
+        fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
+    else:
+        fields["text"] = result.text
+    fields |= {"finish_reason": result.finish_reason, "usage": dict(vars(result.usage))}
+    return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})
