@@ -256,6 +256,13 @@ class CausalEngine(Protocol):
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         """The log-likelihood (nats, summed over tokens) of each continuation after `prompt`."""
 
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """`score` of each prompt, several in one pass; what all prompts begin with is prefilled once.
+
+        In float32 the likelihoods are those of `score`; in half precision the sums are rounded otherwise. Raises
+        InputTooLong before the model runs.
+        """
+
 
 class Seq2SeqEngine(Protocol):
     """An encoder-decoder: text in, text out."""

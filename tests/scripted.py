@@ -82,6 +82,11 @@ class ScriptedEngine:
         self.prompts.append(plain(prompt))
         return [self.likelihoods(plain(prompt), continuation) for continuation in continuations]
 
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        if any(self.count(prompt) >= self.context_length for prompt in prompts):
+            raise InputTooLong("a text does not fit the context")
+        return [self.score(prompt, continuations) for prompt in prompts]
+
     def languages(self) -> tuple[str, ...]:
         return self.target_languages
 
