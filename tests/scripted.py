@@ -102,9 +102,18 @@ class ScriptedEngine:
             yield Chunk(self._answer(text))
         yield Done("stop", Usage(sum(map(self.count, texts)), 0, len(texts), 0.1, 0.1))
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.probabilities(""))
+
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         self.batches.append(list(texts))
         return [self.probabilities(text) for text in texts]
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        self.batches.append(list(texts))
+        pairs = texts if seconds is None else [f"{text} => {second}" for text, second in zip(texts, seconds)]
+        return [self.probabilities(text) for text in pairs]
 
     def _answer(self, prompt: str) -> str:
         answer = self.answers[len(self.prompts) % len(self.answers)]

@@ -82,24 +82,40 @@ class EncoderClassifier:
     ) -> None:
         self.checkpoint = checkpoint
         self.context_length = min(encoder.config.context_length, tokenizer.longest or encoder.config.context_length)
+        self.labels = encoder.config.labels
         self._encoder, self._tokenizer, self._device = encoder, tokenizer, device
 
     def count(self, prompt: Prompt) -> int:
         return len(self._tokenizer.encode([str(prompt)])[0])
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        inputs = self._tokenizer.encode(texts)
+        chances = self._compute(self._tokenizer.encode(texts), None, self._probabilities)
+        return [dict(zip(self.labels, row, strict=True)) for row in chances]
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        if seconds is None:
+            inputs, kinds = self._tokenizer.encode(texts), None
+        else:
+            inputs, kinds = self._tokenizer.encode_pairs(texts, seconds)
+        if self._encoder.config.num_token_types < 2:
+            kinds = None
+        return [dict(zip(self.labels, row, strict=True)) for row in self._compute(inputs, kinds, Tensor.tolist)]
+
+    def _compute(
+        self, inputs: list[list[int]], kinds: list[list[int]] | None, read: Callable[[Tensor], list[list[float]]]
+    ) -> list[list[float]]:
+        """What `read` makes of the logits (texts, labels) of a batch, for each input, in batches on all cores."""
         lengths = [len(tokens) for tokens in inputs]
         check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
         jobs = list(batches(lay(lengths), self._batch_tokens(sum(lengths))))
-        compute = partial(self._probabilities, inputs)
+        compute = partial(self._pass, inputs, kinds, read)
         results = in_parallel(compute, jobs) if self._device.type == "cpu" else map(compute, jobs)
-        scores = {
+        found = {
             i: row
             for batch, rows in zip(jobs, results, strict=True)
             for i, row in zip(_texts(batch), rows, strict=True)
         }
-        return [dict(zip(self._encoder.config.labels, scores[i], strict=True)) for i in range(len(texts))]
+        return [found[i] for i in range(len(inputs))]
 
     def _batch_tokens(self, total: int) -> int:
         """Batches of like size for each core, the largest that are not too large."""
@@ -109,9 +125,14 @@ class EncoderClassifier:
         return max(total // max(rounds * torch.get_num_threads(), 1), _CPU_BATCH // 4)
 
     @torch.inference_mode()
-    def _probabilities(self, inputs: list[list[int]], batch: Sequence[Row]) -> list[list[float]]:
+    def _pass(
+        self, inputs: list[list[int]], kinds: list[list[int]] | None, read: Callable[[Tensor], list[list[float]]],
+        batch: Sequence[Row],
+    ) -> list[list[float]]:  # fmt: skip
         with memory_errors(self.checkpoint):
-            logits: Tensor = self._encoder(fill(batch, inputs, self._device))  # (texts, labels)
+            return read(self._encoder(fill(batch, inputs, self._device, kinds)))
+
+    def _probabilities(self, logits: Tensor) -> list[list[float]]:
         chances = logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
         rows: list[list[float]] = chances.tolist()
         return rows

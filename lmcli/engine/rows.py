@@ -30,6 +30,7 @@ class Rows:
     """B rows of R tokens, flat: their ids and their positions in their texts.
 
     `first` are the places of the texts' first tokens, `mask` says which tokens see each other, None that all do.
+    `types` are the tokens' segments where texts are pairs, None where all tokens are of one.
     """
 
     shape: tuple[int, int]
@@ -37,6 +38,7 @@ class Rows:
     positions: Tensor  # (B · R)
     first: Tensor  # (texts)
     mask: Tensor | None  # (B, 1, R, R)
+    types: Tensor | None = None  # (B · R)
 
 
 def lay(lengths: Sequence[int]) -> list[Row]:
@@ -63,8 +65,14 @@ def batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
         yield from (alike[i : i + size] for i in range(0, len(alike), size))
 
 
-def fill(batch: Sequence[Row], texts: Sequence[Sequence[int]], device: torch.device) -> Rows:
-    """The tokens of a batch, taken from all `texts`; their first ones in the order of the rows' texts."""
+def fill(
+    batch: Sequence[Row], texts: Sequence[Sequence[int]], device: torch.device,
+    kinds: Sequence[Sequence[int]] | None = None,
+) -> Rows:  # fmt: skip
+    """The tokens of a batch, taken from all `texts`; their first ones in the order of the rows' texts.
+
+    `kinds` are the token types of all texts, None where they are 0.
+    """
     tokens: list[int] = []
     positions: list[int] = []
     segments: list[int] = []
@@ -84,7 +92,16 @@ def fill(batch: Sequence[Row], texts: Sequence[Sequence[int]], device: torch.dev
     owner = flat[2].view(shape)
     # Padding sees padding: seeing nothing at all would make it NaN.
     mask = None if whole else (owner.unsqueeze(2) == owner.unsqueeze(1)).unsqueeze(1)
-    return Rows(shape, flat[0], flat[1], torch.tensor(first, device=device), mask)
+    types = None if kinds is None else torch.tensor(_kinds(batch, kinds), device=device)
+    return Rows(shape, flat[0], flat[1], torch.tensor(first, device=device), mask, types)
+
+
+def _kinds(batch: Sequence[Row], kinds: Sequence[Sequence[int]]) -> list[int]:
+    laid: list[int] = []
+    for row in batch:
+        own = [kind for i in row.texts for kind in kinds[i]]
+        laid += own + [0] * (row.length - len(own))
+    return laid
 
 
 def _steps(length: int) -> int:

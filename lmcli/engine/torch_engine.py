@@ -183,9 +183,7 @@ class TorchDecoder:
         # The cache's length stays: the next pass writes over what this one has put behind it.
         slots = self._cache.reserve(len(tree.tokens))
         rotation = cos[:, positions], sin[:, positions]
-        logits: Tensor = self._decoder(
-            integers(tree.tokens, self.device), rotation, slots, masks, last=tree.wanted
-        )
+        logits: Tensor = self._decoder(integers(tree.tokens, self.device), rotation, slots, masks, last=tree.wanted)
         return logits
 
     @torch.inference_mode()
