@@ -112,7 +112,7 @@ class ScriptedEngine:
 
     def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
         self.batches.append(list(texts))
-        pairs = texts if seconds is None else [f"{text} => {second}" for text, second in zip(texts, seconds)]
+        pairs = texts if seconds is None else [" => ".join(pair) for pair in zip(texts, seconds, strict=True)]
         return [self.probabilities(text) for text in pairs]
 
     def _answer(self, prompt: str) -> str:

@@ -41,7 +41,7 @@ def label_each(task: Labelling, engine: Any, documents: Any, renderer: Any, fail
         raise UsageError(f"no text is given the label '{unknown[0]}'", f"the labels are {', '.join(known)}")
     counted = _Counted(task, known)
     code = show_each(counted, engine, documents, renderer)  # type: ignore[arg-type]
-    if documents.several and counted.texts > 1:
+    if counted.texts > 1:
         renderer.tally(dict(counted.counts), counted.texts)
     return 1 if code == 0 and any(counted.counts[label] for label in fail_on) else code
 

@@ -30,7 +30,7 @@ Examples:
               help="A label a line, perhaps with a tab and what it stands for.")  # fmt: skip
 @click.option("--multi", is_flag=True, help="Judge each label on its own: several may hold, or none.")
 @click.option("--threshold", metavar="P", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-              help="With --multi, the probability from which a label holds.")  # fmt: skip
+              help="With --multi, the probability above which a label holds.")  # fmt: skip
 @click.option("--hypothesis", metavar="TEXT", help="Sentence about the text, with {label} in it.")
 @explain_option
 @fail_on_option

@@ -23,7 +23,7 @@ class Classify:
     """One Label for each text, by a classifier, by inference or by the likelihoods of a language model.
 
     `labels` maps each label to what it stands for in words, often itself; none are those the checkpoint was trained on.
-    With `multi` each label is judged on its own, and those hold whose probability reaches `threshold`. `hypothesis` is
+    With `multi` each label is judged on its own, and those hold whose probability is above `threshold`. `hypothesis` is
     a sentence with {label} in it, None the one for the labels' language. With `explain` the words that carry the label
     are found.
     """
@@ -87,7 +87,7 @@ class Classify:
             )  # fmt: skip
         before, endings = prompts.classification(list(phrases.values()), self.hypothesis)
         return LikelihoodJudge(
-            engine, [lambda text: prompts.labelled(text, before)], dict(zip(phrases, endings, strict=True)),
+            engine, lambda text: prompts.labelled(text, before), dict(zip(phrases, endings, strict=True)),
             prompts.EMPTY,
         )  # fmt: skip
 
@@ -119,7 +119,7 @@ def _chosen(names: Mapping[str, str], multi: bool, scores: Mapping[str, float]) 
 
 
 def _held(label: Label, threshold: float) -> Label:
-    holding = tuple(name for name, score in label.scores.items() if score >= threshold)
+    holding = tuple(name for name, score in label.scores.items() if score > threshold)
     return Label(label.name, label.scores, holding, label.explanation)
 
 

@@ -16,22 +16,22 @@ Write = Callable[[str], Prompt]
 
 
 class LikelihoodJudge:
-    """Probabilities of labels that exclude each other, calibrated (contextual calibration, Zhao et al. 2021,
-    arXiv:2102.09690): a label's likelihood after texts that say nothing is what it owes to its words and to the prompt.
+    """Probabilities of labels that exclude each other, calibrated: what a label's likelihood is after `references` it
+    owes to its words and to the prompt (contextual calibration, Zhao et al. 2021, arXiv:2102.09690).
 
-    `forms` write the prompt around a text; what they disagree in, such as the order of the labels, is averaged.
-    `endings` are what is written behind it for each label, `empty` the texts that say nothing.
+    `form` writes the prompt around a text, `endings` are what is written behind it for each label. The references are
+    texts that say nothing, or as many of each label.
     """
 
     def __init__(
-        self, engine: CausalEngine, forms: Sequence[Write], endings: Mapping[str, str], empty: Sequence[str]
+        self, engine: CausalEngine, form: Write, endings: Mapping[str, str], references: Sequence[str]
     ) -> None:
-        self._engine, self._forms, self._endings, self._empty = engine, forms, endings, empty
-        self._instruction = max(engine.count(form("")) for form in forms)
+        self._engine, self._form, self._endings, self._references = engine, form, endings, references
+        self._instruction = engine.count(form(""))
         self.room = room_beside(engine, self._instruction, endings.values())
 
     def size(self, text: str) -> int:
-        return max(self._engine.count(form(text)) for form in self._forms) - self._instruction
+        return self._engine.count(self._form(text)) - self._instruction
 
     def judge(self, texts: Sequence[str]) -> Iterator[Judged]:
         for first in range(0, len(texts), _TEXTS):
@@ -39,18 +39,16 @@ class LikelihoodJudge:
             for text, likelihoods in zip(some, self._likelihoods(some), strict=True):
                 size = self.size(text)
                 chances = softmax([own - bias for own, bias in zip(likelihoods, self._bias, strict=True)])
-                tokens = len(self._forms) * (size + self._instruction)
-                yield Judged(dict(zip(self._endings, chances, strict=True)), max(size, 1), tokens)
+                scores = dict(zip(self._endings, chances, strict=True))
+                yield Judged(scores, max(size, 1), size + self._instruction)
 
     @cached_property
     def _bias(self) -> list[float]:
-        return means(self._likelihoods(self._empty))
+        return means(self._likelihoods(self._references))
 
     def _likelihoods(self, texts: Sequence[str]) -> list[list[float]]:
-        """Of each text the log-likelihoods of the labels, the means of all forms."""
-        endings = list(self._endings.values())
-        found = [self._engine.score_many([form(text) for text in texts], endings) for form in self._forms]
-        return [means(rows) for rows in zip(*found, strict=True)]
+        """Of each text the log-likelihoods of the labels."""
+        return self._engine.score_many([self._form(text) for text in texts], list(self._endings.values()))
 
 
 class YesOrNoJudge:
@@ -61,9 +59,15 @@ class YesOrNoJudge:
 
     def __init__(
         self, engine: CausalEngine, ask: Callable[[str, str], Prompt], labels: Sequence[str],
-        answers: tuple[str, str], empty: Sequence[str],
+        answers: tuple[str, str], references: Sequence[str],
     ) -> None:  # fmt: skip
-        self._engine, self._ask, self._labels, self._answers, self._empty = engine, ask, labels, answers, empty
+        self._engine, self._ask, self._labels, self._answers, self._references = (
+            engine,
+            ask,
+            labels,
+            answers,
+            references,
+        )
         self._instruction = max(engine.count(ask("", label)) for label in labels)
         self.room = room_beside(engine, self._instruction, answers)
 
@@ -79,7 +83,7 @@ class YesOrNoJudge:
 
     @cached_property
     def _bias(self) -> list[float]:
-        return means([self._leanings(text) for text in self._empty])
+        return means([self._leanings(text) for text in self._references])
 
     def _leanings(self, text: str) -> list[float]:
         """How much likelier yes is than no, for each label."""

@@ -56,8 +56,16 @@ def translation(sentence: str, source: str, target: str, instruct: bool) -> Prom
 
 # How a label is written after the sentiment prompt.
 SENTIMENT_LABELS = {"positive": " positive", "negative": " negative", "neutral": " neutral"}
-# What says nothing good or bad: the likelihoods a label has here it owes to being a frequent word.
-SENTIMENT_NEUTRAL = ("The train leaves from platform four.", "图书馆在二楼。", "N/A")
+# Texts of each sentiment alike often (batch calibration, Zhou et al. 2023, arXiv:2309.17249): what a label is likely
+# behind them on average it owes to being a frequent word. Behind neutral texts alone, neutral would owe them too much.
+SENTIMENT_REFERENCES = (
+    "I love it, it works very well.", "A charming and moving film.", "Thanks so much, that made my day!",
+    "很好吃，下次还会再来。",
+    "I hate it, it does not work at all.", "A dull and pointless film.", "That is so sad, I am sorry.",
+    "太难吃了，非常失望。",
+    "The meeting is on Wednesday at ten.", "The film is set in Paris in the twenties.", "What time does it open?",
+    "这家店在地铁站旁边。",
+)  # fmt: skip
 SENTIMENT_HYPOTHESES = {label: f"The sentiment of this text is {label}." for label in SENTIMENT_LABELS}
 _SENTIMENT_EXAMPLES = """\
 Texts and their sentiment: positive, negative or neutral.

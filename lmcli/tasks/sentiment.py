@@ -57,7 +57,7 @@ def _judge(engine: Engine) -> Judge:
             return EntailmentJudge(engine, prompts.SENTIMENT_HYPOTHESES)
         return ClassifierJudge(engine, known_labels)
     if tasks.is_causal(engine):
-        return LikelihoodJudge(engine, [prompts.sentiment], prompts.SENTIMENT_LABELS, prompts.SENTIMENT_NEUTRAL)
+        return LikelihoodJudge(engine, prompts.sentiment, prompts.SENTIMENT_LABELS, prompts.SENTIMENT_REFERENCES)
     raise tasks.refusal(engine, Sentiment.name)
 
 
