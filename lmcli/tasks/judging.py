@@ -65,8 +65,9 @@ class ClassifierJudge:
 
     def judge(self, texts: Sequence[str]) -> Iterator[Judged]:
         results = self._engine.classify(texts)
-        tokens = [self.size(text) for text in texts]
-        return (Judged(self._rename(own), max(n, 1), n) for own, n in zip(results, tokens, strict=True))
+        for own, text in zip(results, texts, strict=True):
+            tokens = self.size(text)
+            yield Judged(self._rename(own), max(tokens, 1), tokens)
 
 
 _Batch = Sequence[tuple[str, list[str]]]  # texts, each with its parts
