@@ -27,7 +27,7 @@ _SCALARS: dict[str, tuple[tuple[str, ...], Any]] = {
     "prompt_cache_mb": (("LMCLI_PROMPT_CACHE_MB",), 2000),
 }
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-_TASKS = ("chat", "generate", "summarize", "translate", "sentiment", "ask")
+_TASKS = ("chat", "generate", "summarize", "translate", "sentiment", "classify", "ask")
 # place: the variables that may move it, in the order they are asked
 _PLACES = {
     "hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"),

@@ -161,15 +161,44 @@ class Reasoning:
 
 
 @dataclass(frozen=True)
+class Weight:
+    """How much the characters from `start` to `end` of a text add to the probability of its label, -1 to 1."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which words of `text` carry a label, found by the `method` (occlusion), in their order."""
+
+    method: str
+    text: str
+    words: tuple[Weight, ...]
+
+
+@dataclass(frozen=True)
 class Label:
-    """A classification: the winning label and the probability of every label."""
+    """A classification: the likeliest label and the probability of every label.
+
+    Where several labels may hold at once, or none, `holding` are those that do, likeliest first.
+    """
 
     name: str
     scores: dict[str, float]
+    holding: tuple[str, ...] | None = None
+    explanation: Explanation | None = None
 
     @property
     def score(self) -> float:
         return self.scores[self.name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels that the text has."""
+        return (self.name,) if self.holding is None else self.holding
 
 
 @dataclass(frozen=True)
@@ -300,6 +329,13 @@ class CausalEngine(Protocol):
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         """The log-likelihood (nats, summed over tokens) of each continuation after `prompt`."""
 
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """`score` of each prompt, several in one pass; what all prompts begin with is prefilled once.
+
+        In float32 the likelihoods are those of `score`; in half precision the sums are rounded otherwise. Raises
+        InputTooLong before the model runs.
+        """
+
 
 class Seq2SeqEngine(Protocol):
     """An encoder-decoder: text in, text out."""
@@ -328,12 +364,16 @@ class ClassifierEngine(Protocol):
 
     checkpoint: Checkpoint
     context_length: int  # tokens of one text
+    labels: tuple[str, ...]
 
     def count(self, prompt: Prompt) -> int:
-        """Tokens of one input text, with its special tokens."""
+        """Tokens of one input text, with its special tokens; two texts as a pair have no more than both together."""
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """For each text the probability of each of the checkpoint's own labels."""
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        """What `classify` makes probabilities of; with `seconds` each text is the first of a pair of two segments."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class ScriptedEngine:
         self.prompts.append(plain(prompt))
         return [self.likelihoods(plain(prompt), continuation) for continuation in continuations]
 
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        if any(self.count(prompt) >= self.context_length for prompt in prompts):
+            raise InputTooLong("a text does not fit the context")
+        return [self.score(prompt, continuations) for prompt in prompts]
+
     def languages(self) -> tuple[str, ...]:
         return self.target_languages
 
@@ -97,9 +102,18 @@ class ScriptedEngine:
             yield Chunk(self._answer(text))
         yield Done("stop", Usage(sum(map(self.count, texts)), 0, len(texts), 0.1, 0.1))
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.probabilities(""))
+
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         self.batches.append(list(texts))
         return [self.probabilities(text) for text in texts]
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        self.batches.append(list(texts))
+        pairs = texts if seconds is None else [" => ".join(pair) for pair in zip(texts, seconds, strict=True)]
+        return [self.probabilities(text) for text in pairs]
 
     def _answer(self, prompt: str) -> str:
         answer = self.answers[len(self.prompts) % len(self.answers)]

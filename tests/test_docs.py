@@ -28,7 +28,8 @@ ENGLISH = b"The release went out. Two bugs were found.\n\nBoth are fixed.\n"
 CHINESE = "新版本已经发布。发现了两个问题，都已经解决。\n".encode()
 FILES = (
     "report.txt", "notes.txt", "-notes.md", "prompt.txt", "review.txt", "reviews.txt", "letter.txt", "monday.txt",
-    "tuesday.txt", "reviews.tsv", "README.md", "notes/a.txt", "notes/b.txt", "会议记录.txt", "说明.txt", "评论.txt",
+    "tuesday.txt", "reviews.tsv", "README.md", "notes/a.txt", "notes/b.txt", "article.txt", "messages.txt",
+    "topics.tsv", "会议记录.txt", "说明.txt", "评论.txt",
     "来信.txt",
 )  # fmt: skip
 CONSUMERS = {"jq", "head", "tee", "sort", "wc", "column"}

@@ -71,6 +71,9 @@ class Typist:
         self.tokens = self.tokens[:length]
         return length
 
+    def branch(self, tree: object) -> None:
+        """It types one text at a time."""
+
     def batch(self, rows: int, longest: int) -> None:
         pass
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from lmcli.errors import LmcliError, UsageError
 from lmcli.render import Renderer
-from lmcli.render.objects import failure, record
+from lmcli.render.objects import failure, more_of, record
 from lmcli.render.sheet import Sheet
 from lmcli.text.documents import Document
 from lmcli.text.inputs import Documents
@@ -58,7 +58,8 @@ class Names:
 
     def fields(self, result: TaskResult) -> dict[str, Any]:
         if result.label:
-            return {self.answer: result.label.name, self.score: result.label.score, self.scores: result.label.scores}
+            label = result.label
+            return {self.answer: label.name, self.score: label.score, self.scores: label.scores} | more_of(label)
         cut = {"finish_reason": result.finish_reason} if result.finish_reason != "stop" else {}
         return {self.answer: result.text, **cut}
 

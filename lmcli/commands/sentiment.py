@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmcli.commands._help import Command
+from lmcli.commands._labels import explain_option, fail_on_option
 from lmcli.commands._options import engine_options, output_options, texts_argument
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   lmcli sentiment "What a lovely day"
-  lmcli sentiment review.txt letter.txt
+  lmcli sentiment --explain review.txt
   lmcli sentiment --field review reviews.csv > judged.csv
   cut -f2 reviews.tsv | lmcli sentiment --lines --jsonl
 """
@@ -25,15 +26,21 @@ Examples:
 
 @click.command(cls=Command, epilog=EPILOG)
 @texts_argument
+@explain_option
+@fail_on_option
 @engine_options
 @output_options
-def command(documents: Documents, engine: EngineChoice, renderer: Renderer) -> int:
+def command(
+    documents: Documents, explain: bool, fail_on: tuple[str, ...], engine: EngineChoice, renderer: Renderer
+) -> int:
     """Judge each TEXT, or FILE, or standard input: positive, negative or neutral, and how sure.
 
     An argument that names a file is read. Several texts give a line each: label, probability and the text.
     """
-    from lmcli.commands._show import language_of, show_each
+    from lmcli.commands._labels import label_each
+    from lmcli.commands._show import language_of
     from lmcli.tasks.sentiment import Sentiment
 
-    task = Sentiment()
-    return show_each(task, engine.open(task.name, renderer, languages=language_of(documents)), documents, renderer)
+    task = Sentiment(explain)
+    opened = engine.open(task.name, renderer, languages=language_of(documents))
+    return label_each(task, opened, documents, renderer, fail_on)

@@ -26,9 +26,10 @@ def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def encode(tokenizer: Any, text: str, prefix: str = "") -> Any:
-    """transformers' encoding of one text, whole, less the special tokens that it quotes."""
-    return tokenizer(prefix + part_quoted(tokenizer.all_special_tokens)(text), truncation=False)
+def encode(tokenizer: Any, text: str, prefix: str = "", second: str | None = None) -> Any:
+    """transformers' encoding of one text, or of a pair, whole, less the special tokens that it quotes."""
+    part = part_quoted(tokenizer.all_special_tokens)
+    return tokenizer(prefix + part(text), None if second is None else part(second), truncation=False)
 
 
 def part_quoted(special_tokens: Iterable[str]) -> Callable[[str], str]:

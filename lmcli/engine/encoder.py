@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         # The residual stream stays in fp32, the projections take it in their own precision.
         x = self.words(rows.tokens) + self.positions(rows.positions + self.config.first_position)  # (rows · R, hidden)
         if self.token_types is not None:
-            # One text has one type of tokens.
+            # A text has one type of tokens, a pair has two.
             x += self.token_types.weight[0] if rows.types is None else self.token_types(rows.types)
         x = self.norm(x)
         for layer in self.layers[:-1]:

@@ -91,22 +91,42 @@ class EncoderClassifier:
     ) -> None:
         self.checkpoint = checkpoint
         self.context_length = min(encoder.config.context_length, tokenizer.longest or encoder.config.context_length)
+        self.labels = encoder.config.labels
         self._encoder, self._tokenizer, self._device = encoder, tokenizer, device
 
     def count(self, prompt: Prompt) -> int:
         return len(self._tokenizer.encode([str(prompt)])[0])
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        inputs = self._tokenizer.encode(texts)
+        chances = self._compute(self._tokenizer.encode(texts), None, self._probabilities)
+        return [dict(zip(self.labels, row, strict=True)) for row in chances]
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        if seconds is None:
+            inputs, kinds = self._tokenizer.encode(texts), None
+        else:
+            inputs, kinds = self._tokenizer.encode_pairs(texts, seconds)
+        if self._encoder.config.num_token_types < 2:
+            kinds = None
+        return [dict(zip(self.labels, row, strict=True)) for row in self._compute(inputs, kinds, Tensor.tolist)]
+
+    def _compute(
+        self, inputs: list[list[int]], kinds: list[list[int]] | None, read: Callable[[Tensor], list[list[float]]]
+    ) -> list[list[float]]:
+        """What `read` makes of the logits (texts, labels) of a batch, for each input, in batches on all cores."""
         lengths = [len(tokens) for tokens in inputs]
         check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
-        rows = in_batches(partial(self._probabilities, inputs), lengths, self._device)
-        return [dict(zip(self._encoder.config.labels, row, strict=True)) for row in rows]
+        return in_batches(partial(self._pass, inputs, kinds, read), lengths, self._device)
 
     @torch.inference_mode()
-    def _probabilities(self, inputs: list[list[int]], batch: Sequence[Row]) -> list[list[float]]:
+    def _pass(
+        self, inputs: list[list[int]], kinds: list[list[int]] | None, read: Callable[[Tensor], list[list[float]]],
+        batch: Sequence[Row],
+    ) -> list[list[float]]:  # fmt: skip
         with memory_errors(self.checkpoint):
-            logits: Tensor = self._encoder(fill(batch, inputs, self._device))  # (texts, labels)
+            return read(self._encoder(fill(batch, inputs, self._device, kinds)))
+
+    def _probabilities(self, logits: Tensor) -> list[list[float]]:
         chances = logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
         rows: list[list[float]] = chances.tolist()
         return rows

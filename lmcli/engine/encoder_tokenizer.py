@@ -47,6 +47,12 @@ class EncoderTokenizer:
         self.longest = limit if isinstance(limit, int) and 0 < limit < 10**9 else None
         self._remembered: dict[str, list[int]] = {}
 
+    def encode_pairs(self, firsts: Sequence[str], seconds: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        """The tokens of pairs of texts, and to which of the two segments the checkpoint says that each belongs."""
+        pairs = [(self._part(first), self._part(second)) for first, second in zip(firsts, seconds, strict=True)]
+        encoded = self._tokenizer.encode_batch_fast(pairs)
+        return [each.ids for each in encoded], [each.type_ids for each in encoded]
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, whole."""
         new = [text for text in dict.fromkeys(texts) if text not in self._remembered]

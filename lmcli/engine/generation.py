@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,11 +14,15 @@ from lmcli.engine.answer import Answer, Request, opens_thought
 from lmcli.engine.grammar import Grammars
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
+from lmcli.engine.scoring import likelihood, score_together, together
 from lmcli.engine.speculation import MOST, Bound, Chain, Drafter, Guesser, Lookup
 from lmcli.engine.text_stream import END_THINK
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
+
+if TYPE_CHECKING:
+    from lmcli.engine.branches import Tree
 
 _FIRST_ROWS = 8  # prompts side by side until the first is answered
 Item = TypeVar("Item")
@@ -46,6 +50,9 @@ class Decoder(Protocol):
 
     def batch(self, rows: int, longest: int) -> Batch | None:
         """For up to `rows` sequences of up to `longest` tokens side by side; None where they go one by one."""
+
+    def branch(self, tree: Tree) -> Tensor | None:
+        """fp32 logits (wanted, V) of a tree that grows from the cache, which stays as it was; None where it cannot."""
 
 
 class Batch(Protocol):
@@ -99,8 +106,21 @@ class GenerationEngine:
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
         tokens = self._fitting(prompt, think=False)  # A label follows the prompt at once.
         with memory_errors(self.checkpoint):
-            first, _ = self._prefill(tokens)
-            return [self._log_likelihood(first, tokens, continuation) for continuation in continuations]
+            return self._score_alone(tokens, list(map(self.tokenizer.encode_continuation, continuations)))
+
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        tokens = [self._fitting(prompt, think=False) for prompt in prompts]
+        endings = [self.tokenizer.encode_continuation(continuation) for continuation in continuations]
+        scores: list[list[float]] = []
+        with memory_errors(self.checkpoint):
+            shared = _shared_by_all(tokens) if len(tokens) > 1 and all(endings) else 0
+            for group in together(tokens, shared, endings) if shared else [[i] for i in range(len(tokens))]:
+                found = None
+                if len(group) > 1:
+                    self._hold(tokens[0][:shared])
+                    found = score_together(self.decoder, [tokens[i] for i in group], endings)
+                scores += found or [self._score_alone(tokens[i], endings) for i in group]
+        return scores
 
     def _guarded(self, events: Iterator[Item]) -> Iterator[Item]:
         with memory_errors(self.checkpoint):
@@ -208,15 +228,23 @@ class GenerationEngine:
             logits = self.decoder.forward(tokens[first : first + BLOCK])
         return logits, kept
 
-    def _log_likelihood(self, first: Tensor, prompt: list[int], continuation: str) -> float:
-        tokens = self.tokenizer.encode_continuation(continuation)
-        logits = first
-        if len(tokens) > 1:
-            kept = self.decoder.rewind(len(prompt))
-            fed = [*prompt[kept:], *tokens[:-1]]
-            logits = torch.cat((first, self.decoder.forward(fed, last=len(tokens) - 1)))
-        chosen = torch.tensor(tokens, device=logits.device).unsqueeze(1)
-        return float(logits.log_softmax(-1).gather(1, chosen).sum())
+    def _hold(self, tokens: Sequence[int]) -> None:
+        """Have the cache hold `tokens` and no more."""
+        kept = self.decoder.rewind(shared_prefix(self.decoder.tokens, tokens))
+        if kept < len(tokens):
+            self._prefill(tokens)
+
+    def _score_alone(self, prompt: list[int], continuations: Sequence[list[int]]) -> list[float]:
+        first, _ = self._prefill(prompt)
+        return [
+            likelihood(first, first[:0] if len(tokens) < 2 else self._behind(prompt, tokens[:-1]), tokens)
+            for tokens in continuations
+        ]
+
+    def _behind(self, prompt: list[int], tokens: list[int]) -> Tensor:
+        """Logits (n, V) after each of n tokens behind the prompt."""
+        kept = self.decoder.rewind(len(prompt))
+        return self.decoder.forward([*prompt[kept:], *tokens], last=len(tokens))
 
 
 def _step(batch: Batch, rows: list[tuple[int, Answer]]) -> Iterator[tuple[int, Event]]:
@@ -233,6 +261,12 @@ def _step(batch: Batch, rows: list[tuple[int, Answer]]) -> Iterator[tuple[int, E
             batch.remove(row)
             rows[row] = rows[-1]
             rows.pop()
+
+
+def _shared_by_all(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all begin with, less the last one of the shortest: each keeps one of its own to feed."""
+    shared = min(shared_prefix(prompts[0], prompt) for prompt in prompts)
+    return min(shared, min(map(len, prompts)) - 1)
 
 
 def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.attention_mask import attention_masks
+from lmcli.engine.branches import Tree
 from lmcli.engine.captured import Captured
 from lmcli.engine.config import DecoderConfig, NotUnderstood
 from lmcli.engine.device import Placement, integers, place
@@ -170,6 +171,20 @@ class TorchDecoder:
             return None  # A row that outgrows its rope would have to be turned anew.
         fitting = min(rows, self._rows, _ROWS_BYTES // (self._cache.token_bytes * (1 + longest)))
         return TorchBatch(self, RowCache(fitting, longest, self._cache.reserve(0))) if fitting > 1 else None
+
+    @torch.inference_mode()
+    def branch(self, tree: Tree) -> Tensor | None:
+        longest = 1 + max(tree.positions)
+        if len(tree.tokens) < 2 or not self._rope.agree(self._cache.length, longest):
+            return None
+        cos, sin = self._rope(0, longest)
+        positions = integers(tree.positions, self.device)
+        masks = tree.masks(self._decoder.windows, self.device)
+        # The cache's length stays: the next pass writes over what this one has put behind it.
+        slots = self._cache.reserve(len(tree.tokens))
+        rotation = cos[:, positions], sin[:, positions]
+        logits: Tensor = self._decoder(integers(tree.tokens, self.device), rotation, slots, masks, last=tree.wanted)
+        return logits
 
     @torch.inference_mode()
     def copy_to(self, cache: RowCache) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lmcli.engine.batches import by_length, check_fits, encode, usable_context
 from lmcli.engine.memory import memory_errors
@@ -22,7 +23,7 @@ class TransformersClassifier:
         self.checkpoint = checkpoint
         self.context_length = usable_context(model, tokenizer)
         self._model, self._tokenizer = model, tokenizer
-        self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self.labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         self._accepted = set(inspect.signature(model.forward).parameters)
         # A decoder with a classification head may have no token to pad with: then each text is a batch.
         pads = tokenizer.pad_token_id is not None and model.config.get_text_config().pad_token_id is not None
@@ -32,21 +33,33 @@ class TransformersClassifier:
         return len(encode(self._tokenizer, str(prompt))["input_ids"])
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        inputs = [encode(self._tokenizer, text) for text in texts]
+        return self._compute([encode(self._tokenizer, text) for text in texts], self._probabilities)
+
+    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
+        others = [None] * len(texts) if seconds is None else seconds
+        pairs = zip(texts, others, strict=True)
+        return self._compute([encode(self._tokenizer, text, second=second) for text, second in pairs], Tensor.tolist)
+
+    def _compute(self, inputs: list[Any], read: Callable[[Tensor], list[list[float]]]) -> list[dict[str, float]]:
+        """What `read` makes of the logits (B, labels) of a batch, for each input."""
         lengths = [len(encoding["input_ids"]) for encoding in inputs]
         check_fits(max(lengths, default=0), self.context_length, self.checkpoint.name)
-        scores: dict[int, dict[str, float]] = {}
+        found: dict[int, dict[str, float]] = {}
         for batch in by_length(lengths, self._batch_tokens):
-            rows = self._probabilities([inputs[i] for i in batch])
-            scores |= {i: dict(zip(self._labels, row, strict=True)) for i, row in zip(batch, rows, strict=True)}
-        return [scores[i] for i in range(len(texts))]
+            rows = read(self._pass([inputs[i] for i in batch]))
+            found |= {i: dict(zip(self.labels, row, strict=True)) for i, row in zip(batch, rows, strict=True)}
+        return [found[i] for i in range(len(inputs))]
 
     @torch.inference_mode()
-    def _probabilities(self, batch: list[Any]) -> list[list[float]]:
+    def _pass(self, batch: list[Any]) -> Tensor:
+        """Logits (B, labels) in fp32."""
         padded = self._tokenizer.pad(batch, padding=len(batch) > 1, return_tensors="pt").to(self._model.device)
         inputs = {name: tensor for name, tensor in padded.items() if name in self._accepted}
         with memory_errors(self.checkpoint):
-            logits = self._model(**inputs).logits.float()  # (B, labels)
-        several = self._model.config.problem_type == "multi_label_classification" or len(self._labels) == 1
+            logits: Tensor = self._model(**inputs).logits.float()
+        return logits
+
+    def _probabilities(self, logits: Tensor) -> list[list[float]]:
+        several = self._model.config.problem_type == "multi_label_classification" or len(self.labels) == 1
         rows: list[list[float]] = (logits.sigmoid() if several else logits.softmax(-1)).tolist()
         return rows

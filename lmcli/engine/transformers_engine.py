@@ -18,6 +18,7 @@ import transformers
 from torch import Tensor
 
 from lmcli.engine.batches import positions
+from lmcli.engine.branches import Tree
 from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
@@ -131,6 +132,9 @@ class TransformersDecoder:
 
     def batch(self, rows: int, longest: int) -> None:
         """Not every architecture can be batched: recurrent states and caches of other shapes go one by one."""
+
+    def branch(self, tree: Tree) -> None:
+        """Nor can every architecture have tokens see but their own branch."""
 
     def _pass(self, tokens: Sequence[int], cache: Any, last: int) -> tuple[Tensor, Any]:
         """Logits (last, V) of `tokens` behind those in `cache`, and the cache with them."""

@@ -49,6 +49,9 @@ class Renderer(Protocol):
     def sheet(self, form: str, columns: Sequence[str]) -> Sheet:
         """Where on stdout records with fields of their own go, in `form` (jsonl, csv, tsv) unless JSON is asked for."""
 
+    def tally(self, counts: Mapping[str, int], texts: int) -> None:
+        """Tell the user, on stderr, how many of so many texts had each label."""
+
     def warn(self, text: str) -> None:
         """Say on stderr what went wrong, also where all else is to be quiet."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -22,10 +22,12 @@ from rich.text import Text
 
 from lmcli.render.pace import Pace
 from lmcli.text.printable import printable
-from lmcli.types import Label, Progress
+from lmcli.types import Explanation, Label, Progress
 
 _REDRAW_SECONDS = 0.1
 _COLORS = {"positive": "green", "negative": "red", "neutral": "yellow"}
+_FAINT, _HEAVY = 0.1, 0.5  # of the heaviest word's weight
+_BAR, _WIDEST = 30, 24  # columns
 
 
 class Bar:
@@ -81,11 +83,51 @@ def draw_fields(stream: TextIO, color: bool, fields: Iterable[tuple[str, str]]) 
 
 
 def draw_label(stream: TextIO, color: bool, label: Label, belongs_to: str | None) -> None:
-    """The label in its colour, its probability, and what it belongs to."""
-    line = Text.assemble((printable(label.name), f"bold {_COLORS.get(label.name, 'cyan')}"), f" {label.score:.0%}")
+    """The labels in their colours, their probabilities, and what they belong to; of several texts in columns."""
+    line = Text()
+    for name in label.names:
+        line.append(f"{', ' if line else ''}{printable(name)}", f"bold {_color(name)}")
+        line.append(f" {label.scores[name]:.0%}" if label.holding else "")
+    if not label.names:
+        line.append("-", "dim")
+    if belongs_to:
+        line.append(" " * max(_widest(label) - line.cell_len, 0))
+    line.append("" if label.holding else f" {label.score:>4.0%}" if belongs_to else f" {label.score:.0%}")
     if belongs_to:
         line.append(f"  {printable(belongs_to)}", style="dim")
     _console(stream, color).print(line, soft_wrap=True)
+
+
+def draw_explanation(stream: TextIO, explanation: Explanation) -> None:
+    """The text, its words green where they speak for the label and red where against it, the heavy ones bold."""
+    text, most = explanation.text, max((abs(word.weight) for word in explanation.words), default=0.0)
+    line, end = Text("  "), 0
+    for word in explanation.words:
+        share = abs(word.weight) / most if most else 0.0
+        line.append(printable(text[end : word.start]))
+        style = "dim" if share < _FAINT else "green" if word.weight > 0 else "red"
+        line.append(printable(text[word.start : word.end]), style=f"bold {style}" if share >= _HEAVY else style)
+        end = word.end
+    line.append(printable(text[end:]))
+    _console(stream, True).print(line, soft_wrap=True)
+
+
+def draw_tally(stream: TextIO, color: bool, counts: Mapping[str, int], texts: int) -> None:
+    """A label a line: how many texts have it, their share, and a bar."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for label, count in counts.items():
+        bar = Text("█" * max(round(_BAR * count / texts), int(count > 0)), style=_color(label))
+        table.add_row(Text(printable(label)), Text(f"{count:,}", justify="right"), f"{count / texts:.0%}", bar)
+    _console(stream, color).print(table)
+
+
+def _widest(label: Label) -> int:
+    """Columns for the name of any of the labels, so that texts stand below each other."""
+    return min(max(Text(printable(name)).cell_len for name in label.scores), _WIDEST) + 5 * bool(label.holding)
+
+
+def _color(label: str) -> str:
+    return _COLORS.get(label, "cyan")
 
 
 def _console(stream: TextIO, color: bool) -> Console:

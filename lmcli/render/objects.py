@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lmcli.errors import LmcliError
-from lmcli.types import Sources, TaskResult
+from lmcli.types import Label, Sources, TaskResult
 
 
 def line(value: Any) -> str:
@@ -23,6 +23,15 @@ def failure(error: LmcliError) -> dict[str, Any]:
     return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
 
+def more_of(label: Label) -> dict[str, Any]:
+    """The documented fields that only some labels have."""
+    held = {} if label.holding is None else {"labels": list(label.holding)}
+    if label.explanation is None:
+        return held
+    words = [vars(word) for word in label.explanation.words]
+    return held | {"explanation": {"method": label.explanation.method, "words": words}}
+
+
 def record(
     result: TaskResult, task: str, checkpoint: str, file: str | None = None, input: str | None = None
 ) -> dict[str, Any]:
@@ -30,6 +39,7 @@ def record(
     fields: dict[str, Any] = {"task": task, "checkpoint": checkpoint}
     if result.label:
         fields |= {"label": result.label.name, "score": result.label.score, "scores": result.label.scores}
+        fields |= more_of(result.label)
     else:
         fields["text"] = result.text
     if result.sources:

@@ -12,9 +12,24 @@ from lmcli.errors import LmcliError
 from lmcli.render import Output
 from lmcli.render.pace import Pace
 from lmcli.render.sheet import Sheet, sheet
-from lmcli.types import Chunk, Done, Event, Label, Notice, Progress, Reasoning, Sources, Span, TaskResult, Timing, Usage
+from lmcli.types import (
+    Chunk,
+    Done,
+    Event,
+    Explanation,
+    Label,
+    Notice,
+    Progress,
+    Reasoning,
+    Sources,
+    Span,
+    TaskResult,
+    Timing,
+    Usage,
+)
 
 _LOG_SECONDS = 10
+_WORDS = 10  # of an explanation
 
 
 class PlainRenderer:
@@ -75,6 +90,10 @@ class PlainRenderer:
         belongs_to = file if input is None else _shortened(input)
         self.write("\t".join(["", "", *([belongs_to] if belongs_to else [])]) + "\n")
 
+    def tally(self, counts: Mapping[str, int], texts: int) -> None:
+        told = ", ".join(f"{label} {count:,} ({count / texts:.0%})" for label, count in counts.items())
+        self.report(Notice(f"{texts:,} texts: {told}", verbose=True))
+
     def sheet(self, form: str, columns: Sequence[str]) -> Sheet:
         return sheet(form, columns, self.write)
 
@@ -112,8 +131,10 @@ class PlainRenderer:
 
     def label(self, label: Label, belongs_to: str | None) -> None:
         """One record a line, columns by tab: label, score and, of several, what it belongs to."""
-        fields = [label.name, f"{label.score:.4f}", *([belongs_to] if belongs_to else [])]
-        self.write("\t".join(fields) + "\n")
+        names = ",".join(label.names) or "-"
+        scores = ",".join(f"{label.scores[name]:.4f}" for name in label.names) or f"{label.score:.4f}"
+        weighed = [weighed_words(label.explanation)] if label.explanation else []
+        self.write("\t".join([names, scores, *([belongs_to] if belongs_to else []), *weighed]) + "\n")
 
     def _log(self, progress: Progress) -> None:
         """A line every ten seconds."""
@@ -159,6 +180,12 @@ def _shortened(text: str) -> str:
     """The text on one line of at most 60 characters, without tabs, so that it is one column."""
     line = " ".join(text.split())
     return line if len(line) <= 60 else line[:59] + "…"
+
+
+def weighed_words(explanation: Explanation) -> str:
+    """The words that weigh the most, for the label or against it, the heaviest first, on one line."""
+    heaviest = sorted(explanation.words, key=lambda word: -abs(word.weight))[:_WORDS]
+    return ", ".join(f"{_shortened(word.text)} {word.weight:+.3f}" for word in heaviest)
 
 
 def timings(usage: Usage) -> tuple[Timing, ...]:

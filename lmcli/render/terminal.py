@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmcli.environment import Environment
 from lmcli.render import Output
-from lmcli.render.plain import PlainRenderer, cell, quotation
+from lmcli.render.plain import PlainRenderer, cell, quotation, weighed_words
 from lmcli.text.printable import printable
 from lmcli.types import Event, Label, Progress, Sources
 
@@ -74,10 +74,23 @@ class TerminalRenderer(PlainRenderer):
         if not self._out:
             super().label(label, belongs_to)
             return
-        from lmcli.render.drawing import draw_label
+        from lmcli.render.drawing import draw_explanation, draw_label
 
         self._end_bar()
         draw_label(self.stdout, self._color, label, belongs_to)
+        if label.explanation and self._color:
+            draw_explanation(self.stdout, label.explanation)
+        elif label.explanation:
+            self.write(f"  {weighed_words(label.explanation)}\n")
+
+    def tally(self, counts: Mapping[str, int], texts: int) -> None:
+        if not self._err or self.output.quiet:
+            super().tally(counts, texts)
+            return
+        from lmcli.render.drawing import draw_tally
+
+        self._end_bar()
+        draw_tally(self.stderr, self._color, counts, texts)
 
     def sources(self, sources: Sources) -> None:
         if not self._out:

@@ -93,8 +93,17 @@ def translation(
 
 # How a label is written after the sentiment prompt.
 SENTIMENT_LABELS = {"positive": " positive", "negative": " negative", "neutral": " neutral"}
-# What says nothing good or bad: the likelihoods a label has here it owes to being a frequent word.
-SENTIMENT_NEUTRAL = ("The train leaves from platform four.", "图书馆在二楼。", "N/A")
+# Texts of each sentiment alike often (batch calibration, Zhou et al. 2023, arXiv:2309.17249): what a label is likely
+# behind them on average it owes to being a frequent word. Behind neutral texts alone, neutral would owe them too much.
+SENTIMENT_REFERENCES = (
+    "I love it, it works very well.", "A charming and moving film.", "Thanks so much, that made my day!",
+    "很好吃，下次还会再来。",
+    "I hate it, it does not work at all.", "A dull and pointless film.", "That is so sad, I am sorry.",
+    "太难吃了，非常失望。",
+    "The meeting is on Wednesday at ten.", "The film is set in Paris in the twenties.", "What time does it open?",
+    "这家店在地铁站旁边。",
+)  # fmt: skip
+SENTIMENT_HYPOTHESES = {label: f"The sentiment of this text is {label}." for label in SENTIMENT_LABELS}
 _SENTIMENT_EXAMPLES = """\
 Texts and their sentiment: positive, negative or neutral.
 
@@ -124,3 +133,38 @@ def sentiment(text: str) -> str:
     Examples to be continued, for instruct checkpoints too: small ones judge better so than when they are asked.
     """
     return f"{_SENTIMENT_EXAMPLES}\nText: {' '.join(text.split())}\nSentiment:"
+
+
+# Texts that say nothing (Zhao et al. 2021): what a label is likely behind them it owes to its words alone.
+EMPTY = ("N/A", "", "[MASK]")
+TRUE_OR_FALSE = (" true", " false")
+_HYPOTHESIS, _CHINESE_HYPOTHESIS = "This text is about {label}.", "这段文字是关于{label}的。"
+
+
+def hypothesis(labels: Sequence[str]) -> str:
+    """The sentence that says of a text what it is, with {label} in it, in the language of the labels."""
+    return _CHINESE_HYPOTHESIS if all(map(_is_chinese, labels)) else _HYPOTHESIS
+
+
+def classification(labels: Sequence[str], form: str | None) -> tuple[str, list[str]]:
+    """How the sentence `form` begins, and how each label goes on from there.
+
+    No prompt lists the labels: small models would choose by the order in which they stand there.
+    """
+    before = (form or hypothesis(labels)).partition("{label}")[0].rstrip()
+    joint = "" if not before or _is_chinese(before[-1]) else " "
+    return before, [joint + label for label in labels]
+
+
+def labelled(text: str, before: str) -> str:
+    """The prompt after which the likelihoods of the labels are compared, up to the label itself."""
+    return f"Text: {' '.join(text.split())}\n{before}"
+
+
+def statement(text: str, said: str) -> str:
+    """The prompt after which it is compared how likely it is that what is `said` about the text is true or false."""
+    return f"Text: {' '.join(text.split())}\nStatement: {said}\nTrue or false? The statement is"
+
+
+def _is_chinese(text: str) -> bool:
+    return any("\u4e00" <= sign <= "\u9fff" for sign in text)

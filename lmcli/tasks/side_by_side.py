@@ -142,6 +142,10 @@ class _Asking:
         scores: list[float] = self._run.ask(_Call(lambda: self._engine.score(prompt, continuations)))
         return scores
 
+    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        scores: list[list[float]] = self._run.ask(_Call(lambda: self._engine.score_many(prompts, continuations)))
+        return scores
+
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
         found: list[dict[str, float]] = self._run.ask(_Call(lambda: self._engine.classify(texts)))
         return found

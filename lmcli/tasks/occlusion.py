@@ -1,0 +1,85 @@
+"""Occlusion: which words carry a label, by how much less likely it is without each (Zeiler & Fergus 2014,
+arXiv:1311.2901). It asks nothing of a judge but its judgement, so it works with every kind of checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from lmcli.tasks.judging import Judge, pieces
+from lmcli.text.segment import sentences
+from lmcli.types import Explanation, Label, Weight
+
+METHOD = "occlusion"
+_WORDS = 64  # judged one by one; in a text of more the sentences come first
+_SENTENCES = 3  # that carry the label the most, of which the words are then looked at
+# A word, or a short run of signs of a script that writes no spaces: most Chinese words have two.
+_UNIT = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{1,2}"
+    r"|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]+(?:['’-]\w+)*"
+)
+Span = tuple[int, int]
+
+
+class Occlusion:
+    """Adds to a text's label what its words weigh."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def __call__(self, text: str, label: Label) -> Label:
+        """`label` with its explanation. Of a text in several parts the one that carries the label the most is
+        looked at, of a long part its sentences and the words of those that carry it the most."""
+        start, part, score = self._strongest(text, label)
+        spans = [(start + a, start + b) for a, b in units(part)]
+        if len(spans) > _WORDS:
+            spans = self._narrowed(text, (start, start + len(part)), label.name, score)
+        weights = self._weigh(text, (start, start + len(part)), spans, label.name, score)
+        found = Explanation(METHOD, text, tuple(sorted(weights, key=lambda each: each.start)))
+        return replace(label, explanation=found)
+
+    def _strongest(self, text: str, label: Label) -> tuple[int, str, float]:
+        """Where the part begins that adds the most to the label, the part, and the label's probability in it."""
+        whole = pieces(self._judge, text)
+        if len(whole) == 1:
+            return 0, text, label.score
+        judged = list(self._judge.judge(whole))
+        best = max(range(len(whole)), key=lambda i: judged[i].scores.get(label.name, 0.0) * judged[i].tokens)
+        return sum(map(len, whole[:best])), whole[best], judged[best].scores.get(label.name, 0.0)
+
+    def _narrowed(self, text: str, part: Span, name: str, score: float) -> list[Span]:
+        """The sentences of a part, those that carry the label the most divided into their words."""
+        whole = list(_spans(text, part))
+        weights = self._weigh(text, part, whole, name, score)
+        leading = sorted(weights, key=lambda each: -each.weight)[:_SENTENCES]
+        divided = {(each.start, each.end) for each in leading}
+        return [unit for span in whole for unit in (_inside(text, span) if span in divided else [span])]
+
+    def _weigh(self, text: str, part: Span, spans: Sequence[Span], name: str, score: float) -> list[Weight]:
+        """What each span adds to the probability of the label `name`, which is `score` with all of them."""
+        begin, end = part
+        without = [f"{text[begin:a]}{text[b:end]}" for a, b in spans]
+        judged = self._judge.judge([each if each.strip() else "…" for each in without])
+        return [
+            Weight(text[a:b], a, b, score - found.scores.get(name, 0.0))
+            for (a, b), found in zip(spans, judged, strict=True)
+        ]
+
+
+def units(text: str) -> list[Span]:
+    """Where the words of a text begin and end; of a script without spaces its signs, two at a time."""
+    return [found.span() for found in _UNIT.finditer(text)]
+
+
+def _inside(text: str, span: Span) -> list[Span]:
+    start, end = span
+    return [(start + a, start + b) for a, b in units(text[start:end])[: 2 * _WORDS]] or [span]
+
+
+def _spans(text: str, part: Span) -> Iterator[Span]:
+    start, end = part
+    for sentence in sentences(text[start:end]):
+        if sentence.strip():
+            yield start, start + len(sentence)
+        start += len(sentence)
