@@ -10,6 +10,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class ScriptedEngine:
             yield Chunk(self._answer(text))
         yield Done("stop", Usage(sum(map(self.count, texts)), 0, len(texts), 0.1, 0.1))
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         return tuple(self.probabilities(""))
 
