@@ -46,7 +46,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "terms.tsv").write_text("bug\tFehler\n")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "person.json").write_text('{"type": "object"}')
-    (tmp_path / "menu.csv").write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
+    for name in ("menu.csv", "menu.md"):
+        (tmp_path / name).write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
