@@ -159,9 +159,12 @@ def _live_parts(ctx: click.Context, values: dict[str, Any]) -> Iterator[str] | N
         return None
     if stdin.isatty() and not named:
         return None
+    encoding = values["encoding"]
+    if (encoding or "").startswith(("utf-16", "utf-32")):  # Their line ends are no single bytes.
+        return None
     begun = beginning(stdin)
     if not begun.ended and format_in(begun.data.decode(errors="replace")).name == "text":
-        return groups(stdin, begun)
+        return groups(stdin, begun, encoding)
     rest = b"" if begun.ended else stdin.read()
     ctx.obj = replace(ctx.obj, stdin=io.BytesIO(begun.data + rest))
     return None
