@@ -1,6 +1,7 @@
 """Translation in other ways: asked again, line by line from a pipe, many texts, through English, into traditional
 characters."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.errors import InputError
 from lmcli.tasks import side_by_side, translators
 from lmcli.tasks.pivot import Pivot
 from lmcli.tasks.translate import Translate, Untranslated
 from lmcli.tasks.translation_check import TranslationCheck
-from lmcli.types import Chunk, Done, Notice, TaskResult
+from lmcli.text import live
+from lmcli.types import Chunk, Done, Notice, SamplingParams, TaskResult
 
 
 def engine(*answers, **options) -> ScriptedEngine:
@@ -188,3 +191,34 @@ def test_the_languages_of_a_checkpoint_are_listed():
     result = invoke("translate", "--languages", engine=engine(target_languages=("zh", "de")))
     assert result.code == 0
     assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["zh", "de"]
+
+
+def test_live_lines_in_an_encoding_that_is_told_are_read():
+    assert list(live.groups(io.BytesIO(), live.Beginning("été\nhiver".encode("cp1252"), True), "cp1252")) == [
+        "été\nhiver"
+    ]
+
+
+def test_live_lines_that_are_no_utf_8_come_with_the_option_that_names_their_encoding():
+    with pytest.raises(InputError) as caught:
+        list(live.groups(io.BytesIO(), live.Beginning("été\n".encode("cp1252"), True)))
+    assert "--encoding" in caught.value.hint
+
+
+def test_a_chat_model_is_stopped_before_it_explains_its_translation():
+    asked = ScriptedEngine(["Es regnet."])
+    list(Translate("de", "en").run(asked, "It is raining."))
+    assert asked.params[0].stop == ("\n\n",)
+
+
+def test_a_base_model_is_stopped_at_the_end_of_its_line():
+    asked = ScriptedEngine(["Es regnet."], checkpoint=checkpoint(instruct=False))
+    list(Translate("de", "en", params=SamplingParams(stop=("###",))).run(asked, "It is raining."))
+    assert asked.params[0].stop == ("###", "\n")
+
+
+def test_a_model_that_only_announces_its_translation_is_asked_again_without_a_stop():
+    asked = ScriptedEngine(["Here is the translation:", "Es regnet."])
+    events = Translate("de", "en").run(asked, "It is raining.")
+    assert TaskResult.fold(events).text == "Es regnet."
+    assert [params.stop for params in asked.params] == [("\n\n",), ()]

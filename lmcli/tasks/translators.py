@@ -109,15 +109,25 @@ class CausalTranslator:
 
     def answers(self, asks: Sequence[Ask]) -> Iterator[Event | Answer]:
         prompts, params = map(self._fitting, asks), map(self._limited, asks)
-        for result in tasks.results(self._engine, list(prompts), list(params)):
-            yield Answer(result.text, result.finish_reason == "length")
+        results = tasks.results(self._engine, list(prompts), list(params))
+        for ask, result in zip(asks, results, strict=True):
+            yield Answer("" if _only_announces(ask, result.text) else result.text, result.finish_reason == "length")
             yield Done("stop", result.usage)
 
     def _limited(self, ask: Ask) -> SamplingParams:
         longest = 3 * self.size(ask.text) + 32
         penalty = max(_FIRM, self._params.repetition_penalty) if ask.firmly else self._params.repetition_penalty
         most = min(self._params.max_tokens or longest, longest)
-        return replace(self._params, max_tokens=most, repetition_penalty=penalty)
+        return replace(self._params, max_tokens=most, repetition_penalty=penalty, stop=self._ends(ask))
+
+    def _ends(self, ask: Ask) -> tuple[str, ...]:
+        """What ends a translation besides the model: behind a blank line small models explain what they have said.
+
+        A base checkpoint continues the list. Asked firmly a chat model ends as it will: it may begin with a blank line.
+        """
+        if not self._engine.checkpoint.instruct:
+            return (*self._params.stop, "\n")
+        return self._params.stop if ask.firmly else (*self._params.stop, "\n\n")
 
     def _fitting(self, ask: Ask) -> Prompt:
         """The prompt, without the markers' names where they are too many for the context."""
@@ -129,3 +139,8 @@ class CausalTranslator:
     def _prompt(self, ask: Ask) -> Prompt:
         instruct = self._engine.checkpoint.instruct
         return prompts.translation(ask.text, self._source, self._target, instruct, ask.markers, ask.firmly)
+
+
+def _only_announces(ask: Ask, answer: str) -> bool:
+    """Whether `answer` is "Here is the translation:" and what follows stood behind the blank line that ended it."""
+    return not ask.firmly and answer.rstrip().endswith((":", "：")) and not ask.text.rstrip().endswith((":", "："))
