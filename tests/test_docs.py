@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "articles.jsonl").write_text('{"id": 1, "text": "The release went out."}\n', encoding="utf-8")
     (tmp_path / "terms.tsv").write_text("bug\tFehler\n")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
-    (tmp_path / "menu.csv").write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
+    (tmp_path / "menu.txt").write_bytes("Caf\xe9 cr\xe8me".encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

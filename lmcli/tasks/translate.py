@@ -104,7 +104,7 @@ def source_of(text: str, told: str | None) -> tuple[str, Notice | None]:
 
 
 def needs_model(source: str, target: str) -> bool:
-    """Whether a checkpoint is needed: a text in the target language passes through, Chinese characters are converted."""
+    """Whether a checkpoint is needed: a text in the target language is as it is, Chinese characters are converted."""
     return source != target and not can_convert(source, target)
 
 
