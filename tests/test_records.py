@@ -588,3 +588,12 @@ def test_of_many_written_answers_only_the_next_texts_are_taken():
     results = Summarize().run_many(ScriptedEngine(["One."]), (f"Text {next(taken)}." for _ in range(10**9)))
     assert len([list(events) for events in islice(results, 40)]) == 40
     assert next(taken) <= 96
+
+
+@pytest.mark.parametrize("options", [["--lines"], []])
+def test_an_encoding_that_is_told_is_not_told_again(tmp_path, options):
+    path = tmp_path / "reviews.txt"
+    path.write_bytes("été\nhiver\n".encode("latin-1"))
+    result = sentiment(*options, "--encoding", "latin-1", str(path))
+    assert result.code == 0
+    assert result.stderr == ""

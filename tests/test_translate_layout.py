@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,9 @@ def test_the_program_reads_a_glossary_and_tells_a_format_by_name(tmp_path: Path)
     result = invoke("translate", "--to", "de", "--from", "en", "--glossary", str(terms), str(film), engine=engine)
     assert result.code == 0
     assert "HELLO THERE,\nMY OLD Kamerad." in result.stdout
+
+
+def test_a_long_run_of_letters_takes_time_in_proportion():
+    started = time.process_time()
+    assert markup.words(markup.spans("a" * 60_000 + " me@example.org")).strip() == "a" * 60_000
+    assert time.process_time() - started < 5  # In quadratic time it takes 20 seconds and more.

@@ -1,6 +1,7 @@
 """Translation in other ways: asked again, line by line from a pipe, many texts, through English, into traditional
 characters."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli.commands._engine import EngineChoice
+from lmcli.errors import InputError
 from lmcli.tasks import side_by_side, translators
 from lmcli.tasks.pivot import Pivot
 from lmcli.tasks.translate import Translate, Untranslated
 from lmcli.tasks.translation_check import TranslationCheck
-from lmcli.types import Chunk, Done, Notice, TaskResult
+from lmcli.text import chinese, live
+from lmcli.types import Chunk, Done, Notice, SamplingParams, TaskResult
 
 
 def engine(*answers, **options) -> ScriptedEngine:
@@ -103,7 +106,7 @@ def test_live_lines_are_translated_before_the_next_are_asked_for_and_code_is_kep
             seen.append(f"came {part!r}")
             yield part
 
-    for event in Translate("de", "en").run_live(engine(lambda text: f"<{text}>"), parts()):
+    for event in Translate("de", "en").run_live(lambda source: engine(lambda text: f"<{text}>"), parts()):
         if isinstance(event, Chunk):
             seen.append(event.text)
     assert seen[:2] == ["came 'One.\\n'", "<One.>\n"]
@@ -177,7 +180,7 @@ def test_the_way_through_english_is_taken_where_no_checkpoint_knows_both(monkeyp
 @pytest.mark.parametrize("installed", [True, False])
 def test_traditional_characters_are_made_where_they_can_be_and_else_told_of(monkeypatch, installed):
     convert = (lambda text: text.replace("书", "書")) if installed else None
-    monkeypatch.setattr(translators, "to_traditional", lambda: convert)
+    monkeypatch.setattr(translators, "conversion", lambda *way: convert if way == ("zh", "zh-Hant") else None)
     asked = engine("我喜欢读书。", target_languages=("zh",))
     events = list(Translate("zh-Hant", "en").run(asked, "I like to read."))
     assert TaskResult.fold(events).text == ("我喜欢读書。" if installed else "我喜欢读书。")
@@ -188,3 +191,77 @@ def test_the_languages_of_a_checkpoint_are_listed():
     result = invoke("translate", "--languages", engine=engine(target_languages=("zh", "de")))
     assert result.code == 0
     assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["zh", "de"]
+
+
+def test_live_lines_in_an_encoding_that_is_told_are_read():
+    assert list(live.groups(io.BytesIO(), live.Beginning("été\nhiver".encode("cp1252"), True), "cp1252")) == [
+        "été\nhiver"
+    ]
+
+
+def test_live_lines_that_are_no_utf_8_come_with_the_option_that_names_their_encoding():
+    with pytest.raises(InputError) as caught:
+        list(live.groups(io.BytesIO(), live.Beginning("été\n".encode("cp1252"), True)))
+    assert "--encoding" in caught.value.hint
+
+
+def test_a_chat_model_is_stopped_before_it_explains_its_translation():
+    asked = ScriptedEngine(["Es regnet."])
+    list(Translate("de", "en").run(asked, "It is raining."))
+    assert asked.params[0].stop == ("\n\n",)
+
+
+def test_a_base_model_is_stopped_at_the_end_of_its_line():
+    asked = ScriptedEngine(["Es regnet."], checkpoint=checkpoint(instruct=False))
+    list(Translate("de", "en", params=SamplingParams(stop=("###",))).run(asked, "It is raining."))
+    assert asked.params[0].stop == ("###", "\n")
+
+
+def test_a_model_that_only_announces_its_translation_is_asked_again_without_a_stop():
+    asked = ScriptedEngine(["Here is the translation:", "Es regnet."])
+    events = Translate("de", "en").run(asked, "It is raining.")
+    assert TaskResult.fold(events).text == "Es regnet."
+    assert [params.stop for params in asked.params] == [("\n\n",), ()]
+
+
+def scripts(monkeypatch) -> None:
+    convert = {"zh-Hant": lambda text: text.replace("书", "書"), "zh": lambda text: text.replace("書", "书")}
+    ways = {("zh", "zh-Hant"), ("zh-Hant", "zh")}
+    monkeypatch.setattr(chinese, "find_spec", lambda name: name == "opencc")
+    monkeypatch.setattr(chinese, "_opened", lambda way: convert["zh-Hant" if way == "s2t" else "zh"])
+    assert ways == set(chinese._WAYS)
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "answer"), [("zh-TW", "我读书。", "我读書。"), ("zh", "我讀書。", "我讀书。")]
+)
+def test_chinese_characters_are_converted_without_a_checkpoint_and_code_stays(monkeypatch, target, text, answer):
+    scripts(monkeypatch)
+    source = "zh-Hant" if target == "zh" else "zh"
+    stdin = f"# {text}\n\n`书書` {text}\n"
+    result = invoke("translate", "--to", target, "--from", source, stdin=stdin.encode(), engine=engine(""))
+    assert result.stdout == f"# {answer}\n\n`书書` {answer}\n"
+    assert result.code == 0
+
+
+def test_without_a_converter_a_model_rewrites_chinese_and_the_converter_is_named(monkeypatch):
+    monkeypatch.setattr(chinese, "find_spec", lambda name: None)
+    result = invoke("translate", "--to", "zh-TW", "--from", "zh", stdin="我读书。".encode(), engine=engine("我讀書。"))
+    assert result.stdout.strip() == "我讀書。"
+    assert "lmcli[chinese]" in result.stderr
+
+
+def test_live_lines_choose_the_checkpoint_by_the_first_that_is_in_another_language():
+    asked = []
+
+    def opened(source: str) -> ScriptedEngine:
+        asked.append(source)
+        return engine("The service has begun.")
+
+    parts = [
+        "The program is starting and reads its settings now.\n",
+        "服务已经启动，现在开始读取所有的设置文件。\n" * 3,
+    ]
+    text = "".join(e.text for e in Translate("en").run_live(opened, parts) if isinstance(e, Chunk))
+    assert asked == ["zh"]
+    assert text == parts[0] + "The service has begun.\n" * 3

@@ -139,6 +139,8 @@ class Work:
                 yield event
 
     def _tell_encoding(self, document: Document) -> None:
-        if not document.encoding.startswith("utf") and self._encodings.get(document.title) != document.encoding:
+        if self._documents.wish.encoding or document.encoding.startswith("utf"):
+            return
+        if self._encodings.get(document.title) != document.encoding:
             self._encodings = {document.title: document.encoding}
             self._renderer.report(Notice(f"{document.title} is read as {document.encoding.upper()}"))

@@ -26,7 +26,7 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
     for document, events in zip(whole, results, strict=True):
         if several and task.answer != "label":  # A label has its line, and the name on it.
             renderer.heading(document.title)
-        if not document.encoding.startswith("utf"):
+        if not (documents.wish.encoding or document.encoding.startswith("utf")):
             renderer.report(Notice(f"{document.title} is read as {document.encoding.upper()}"))
         text = document.text if several and document.inline else None
         try:

@@ -38,8 +38,11 @@ def glossary(ctx: click.Context, option: click.Parameter, name: str | None) -> G
 def open_translator(engine: EngineChoice, renderer: Renderer, source: str, target: str) -> Engine:
     """The engine for these languages: one checkpoint, or two through English where both and no other are here."""
     from lmcli.tasks.pivot import Pivot
+    from lmcli.text.chinese import is_script
     from lmcli.types import Notice
 
+    if is_script(source, target):
+        renderer.report(Notice("with pip install 'lmcli[chinese]' the characters are converted, without a checkpoint"))
     spoken, wanted = source.partition("-")[0], target.partition("-")[0]
     pairs = list(dict.fromkeys([(spoken, target), (spoken, wanted)]))
     direct = next((pair for pair in pairs if engine.here("translate", pair)), None)
@@ -99,8 +102,8 @@ class Counting:
     def run_many(self, engine: Engine | None, texts: Any) -> Iterator[Iterator[Event]]:
         return map(self._counted, self.task.run_many(engine, texts))
 
-    def run_live(self, engine: Engine, parts: Iterator[str]) -> Iterator[Event]:
-        yield from self._counted(self.task.run_live(engine, parts))
+    def run_live(self, open_engine: Callable[[str], Engine], parts: Iterator[str]) -> Iterator[Event]:
+        yield from self._counted(self.task.run_live(open_engine, parts))
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
         from lmcli.tasks.translate import Untranslated
@@ -159,9 +162,12 @@ def _live_parts(ctx: click.Context, values: dict[str, Any]) -> Iterator[str] | N
         return None
     if stdin.isatty() and not named:
         return None
+    encoding = values["encoding"]
+    if (encoding or "").startswith(("utf-16", "utf-32")):  # Their line ends are no single bytes.
+        return None
     begun = beginning(stdin)
     if not begun.ended and format_in(begun.data.decode(errors="replace")).name == "text":
-        return groups(stdin, begun)
+        return groups(stdin, begun, encoding)
     rest = b"" if begun.ended else stdin.read()
     ctx.obj = replace(ctx.obj, stdin=io.BytesIO(begun.data + rest))
     return None

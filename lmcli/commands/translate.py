@@ -32,16 +32,11 @@ Examples:
 @output_options
 def _live(parts: Iterator[str], engine: EngineChoice, renderer: Renderer, **wish: Any) -> None:
     """Lines as they come, each translated before the next is waited for."""
-    from itertools import chain
-
     from lmcli.commands._translating import open_translator, translation
-    from lmcli.tasks.translate import source_of
 
     task = translation(**wish)
-    first = next(parts, "")
-    opened = open_translator(engine, renderer, source_of(first, wish["source"])[0], task.task.target)
-    events = task.run_live(opened, chain([first], parts))
-    renderer.show(events, task=task.name, checkpoint=opened.checkpoint.name)
+    events = task.run_live(lambda source: open_translator(engine, renderer, source, task.task.target), parts)
+    renderer.show(events, task=task.name, checkpoint="")
     task.check(wish["strict"])
 
 
@@ -80,12 +75,11 @@ def command(documents: Documents, engine: EngineChoice, renderer: Renderer, **wi
     """
     from lmcli.commands._show import show_each
     from lmcli.commands._translating import open_translator, translation
-    from lmcli.tasks.translate import source_of
+    from lmcli.tasks.translate import needs_model, source_of
 
     task = translation(**wish, names=documents.files)
     spoken = [source_of(document.text, wish["source"])[0] for document in documents.first()]
-    first = next((language for language in spoken if language != task.task.target), None)
-    # A text in the target language passes through, and where all do no checkpoint is needed.
+    first = next((language for language in spoken if needs_model(language, task.task.target)), None)
     opened = open_translator(engine, renderer, first, task.task.target) if first else None
     code = show_each(task, opened, documents, renderer)
     task.check(wish["strict"])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from lmcli.errors import UsageError
 from lmcli.tasks.side_by_side import side_by_side
 from lmcli.tasks.translation_attempts import Answer, Ask, Attempts, Outcome, Talk
 from lmcli.tasks.translation_check import TranslationCheck
 from lmcli.tasks.translators import Translator, translator
 from lmcli.text import markup
+from lmcli.text.chinese import can_convert
 from lmcli.text.formats import Format, format_in
 from lmcli.text.glossary import Glossary
 from lmcli.text.language import identify, language
@@ -47,7 +47,7 @@ class Translate:
     def run(self, engine: Engine | None, text: str) -> Iterator[Event]:
         """One Chunk for each batch of sentences, in order; joined they have the lines of `text`.
 
-        A text in the target language needs no `engine`.
+        A text for which `needs_model` is false needs no `engine`; without one UsageError is raised for any other.
         """
         source, notice = source_of(text, self.source)
         if notice:
@@ -55,23 +55,19 @@ class Translate:
         if source == self.target:
             yield from _passed_through(text, source)
             return
-        if engine is None:
-            raise UsageError(
-                f"it is {language(source).name}, and no checkpoint was loaded: the texts before it are "
-                f"{language(self.target).name}", "--from tells the language of them all",
-            )  # fmt: skip
         yield from self._job(engine, source).run(text)
 
     def run_many(self, engine: Engine | None, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order; several are worked at once."""
         return side_by_side(self.run, engine, texts)
 
-    def run_live(self, engine: Engine, parts: Iterable[str]) -> Iterator[Event]:
+    def run_live(self, open_engine: Callable[[str], Engine], parts: Iterable[str]) -> Iterator[Event]:
         """A Chunk or more for each part, lines that came together, before the next part is asked for.
 
-        The language is found out from all that came so far, until that is enough to be sure.
+        The language is found out from all that came so far, until that is enough to be sure. `open_engine` is given
+        it once an engine is needed, and only once.
         """
-        seen, end = "", Done("stop")
+        seen, end, engine = "", Done("stop"), None
         jobs: dict[str, _Job] = {}
         for part, is_code in outside_code(parts):
             if is_code:
@@ -82,15 +78,18 @@ class Translate:
             if source == self.target:
                 yield Chunk(part)
                 continue
-            job = jobs.setdefault(source, self._job(engine, source))
-            for event in job.run(part):
+            if engine is None and needs_model(source, self.target):
+                engine = open_engine(source)
+            if source not in jobs:
+                jobs[source] = self._job(engine, source)
+            for event in jobs[source].run(part):
                 if isinstance(event, Done):
                     end = _together(end, event)
                 elif not isinstance(event, Progress):
                     yield event
         yield end
 
-    def _job(self, engine: Engine, source: str) -> _Job:
+    def _job(self, engine: Engine | None, source: str) -> _Job:
         return _Job(self, translator(engine, source, self.target, self.params), source)
 
 
@@ -102,6 +101,11 @@ def source_of(text: str, told: str | None) -> tuple[str, Notice | None]:
     if found:
         return found, Notice(f"the text is {language(found).name}; --from says otherwise", verbose=True)
     return "en", Notice("the text is too short to tell its language: taken for English, --from says otherwise", True)
+
+
+def needs_model(source: str, target: str) -> bool:
+    """Whether a checkpoint is needed: a text in the target language is as it is, Chinese characters are converted."""
+    return source != target and not can_convert(source, target)
 
 
 class _Job:

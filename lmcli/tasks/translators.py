@@ -8,10 +8,11 @@ from itertools import groupby
 from typing import Protocol
 
 from lmcli import tasks
-from lmcli.errors import InputTooLong
+from lmcli.errors import InputTooLong, UsageError
 from lmcli.tasks import prompts
 from lmcli.tasks.translation_attempts import Answer, Ask
-from lmcli.text.chinese import to_traditional
+from lmcli.text.chinese import conversion
+from lmcli.text.language import language
 from lmcli.types import CausalEngine, Chunk, Done, Engine, Event, Notice, Prompt, SamplingParams, Seq2SeqEngine
 
 _FIRM = 1.2  # the repetition penalty that gets most sentences out of a circle
@@ -31,14 +32,40 @@ class Translator(Protocol):
         """An Answer for each, in order, each as soon as it can be; among them what the engine says, Dones too."""
 
 
-def translator(engine: Engine, source: str, target: str, params: SamplingParams) -> Translator:
-    """The translator for the engine's kind, between two codes. Raises CheckpointError for a classifier."""
+def translator(engine: Engine | None, source: str, target: str, params: SamplingParams) -> Translator:
+    """The translator between two codes: the conversion of characters where that is all there is to do, else that for
+    the engine's kind.
+
+    Raises CheckpointError for a classifier, UsageError where there is no engine and one is needed.
+    """
+    if convert := conversion(source, target):
+        return CharacterConverter(convert)
+    if engine is None:
+        raise UsageError(
+            f"it is {language(source).name}, and no checkpoint was loaded: the texts before it need none",
+            "--from tells the language of them all",
+        )
     params = replace(params, think=False)  # thoughts would use up a sentence's few tokens
     if tasks.is_seq2seq(engine):
         return Seq2SeqTranslator(engine, source, target, params)
     if tasks.is_causal(engine):
         return CausalTranslator(engine, source, target, params)
     raise tasks.refusal(engine, "translate")
+
+
+class CharacterConverter:
+    """The other characters of Chinese; no model takes part, so that nothing can get lost."""
+
+    room, batch, stretch = 4096, 64, 64
+
+    def __init__(self, convert: Callable[[str], str]) -> None:
+        self._convert = convert
+
+    def size(self, text: str) -> int:
+        return len(text)
+
+    def answers(self, asks: Sequence[Ask]) -> Iterator[Event | Answer]:
+        yield from (Answer(self._convert(ask.text)) for ask in asks)
 
 
 class Seq2SeqTranslator:
@@ -52,7 +79,7 @@ class Seq2SeqTranslator:
         self._source = source if source in known else source.partition("-")[0]
         simplified = target == "zh-Hant" and "zh" in known and target not in known
         self._target = "zh" if simplified else target
-        self._convert: Callable[[str], str] | None = to_traditional() if simplified else None
+        self._convert: Callable[[str], str] | None = conversion("zh", target) if simplified else None
         self._unconverted = simplified and self._convert is None
         self._engine, self._params = engine, params
         self.room, self.size = engine.context_length, engine.count
@@ -109,15 +136,25 @@ class CausalTranslator:
 
     def answers(self, asks: Sequence[Ask]) -> Iterator[Event | Answer]:
         prompts, params = map(self._fitting, asks), map(self._limited, asks)
-        for result in tasks.results(self._engine, list(prompts), list(params)):
-            yield Answer(result.text, result.finish_reason == "length")
+        results = tasks.results(self._engine, list(prompts), list(params))
+        for ask, result in zip(asks, results, strict=True):
+            yield Answer("" if _only_announces(ask, result.text) else result.text, result.finish_reason == "length")
             yield Done("stop", result.usage)
 
     def _limited(self, ask: Ask) -> SamplingParams:
         longest = 3 * self.size(ask.text) + 32
         penalty = max(_FIRM, self._params.repetition_penalty) if ask.firmly else self._params.repetition_penalty
         most = min(self._params.max_tokens or longest, longest)
-        return replace(self._params, max_tokens=most, repetition_penalty=penalty)
+        return replace(self._params, max_tokens=most, repetition_penalty=penalty, stop=self._ends(ask))
+
+    def _ends(self, ask: Ask) -> tuple[str, ...]:
+        """What ends a translation besides the model: behind a blank line small models explain what they have said.
+
+        A base checkpoint continues the list. Asked firmly a chat model ends as it will: it may begin with a blank line.
+        """
+        if not self._engine.checkpoint.instruct:
+            return (*self._params.stop, "\n")
+        return self._params.stop if ask.firmly else (*self._params.stop, "\n\n")
 
     def _fitting(self, ask: Ask) -> Prompt:
         """The prompt, without the markers' names where they are too many for the context."""
@@ -129,3 +166,8 @@ class CausalTranslator:
     def _prompt(self, ask: Ask) -> Prompt:
         instruct = self._engine.checkpoint.instruct
         return prompts.translation(ask.text, self._source, self._target, instruct, ask.markers, ask.firmly)
+
+
+def _only_announces(ask: Ask, answer: str) -> bool:
+    """Whether `answer` is "Here is the translation:" and what follows stood behind the blank line that ended it."""
+    return not ask.firmly and answer.rstrip().endswith((":", "：")) and not ask.text.rstrip().endswith((":", "："))

@@ -1,16 +1,32 @@
-"""The two ways of writing Chinese: from simplified characters to traditional ones, by phrases and not one by one."""
+"""The two ways of writing Chinese: from the characters of one to those of the other, by phrases and not one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 
+_WAYS = {("zh", "zh-Hant"): "s2t", ("zh-Hant", "zh"): "t2s"}
 
-def to_traditional() -> Callable[[str], str] | None:
-    """The conversion of OpenCC, behind whose door it waits; None where it is not installed."""
-    if find_spec("opencc") is None:
-        return None
+
+def conversion(source: str, target: str) -> Callable[[str], str] | None:
+    """The conversion of OpenCC, behind whose door it waits; None between other languages, or where it is not
+    installed."""
+    return _opened(_WAYS[source, target]) if can_convert(source, target) else None
+
+
+def can_convert(source: str, target: str) -> bool:
+    return is_script(source, target) and find_spec("opencc") is not None
+
+
+def is_script(source: str, target: str) -> bool:
+    """Whether the two are one language in two ways of writing."""
+    return (source, target) in _WAYS
+
+
+@cache  # It reads its dictionaries.
+def _opened(way: str) -> Callable[[str], str]:
     from opencc import OpenCC
 
-    convert: Callable[[str], str] = OpenCC("s2t").convert
+    convert: Callable[[str], str] = OpenCC(way).convert
     return convert

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from lmcli.errors import InputError
+from lmcli.text.encodings import decode
 
 _READ = 65536  # bytes at once, what a pipe holds
 _MOST = 1 << 20  # bytes of one group: what comes faster than it is worked on is worked on in pieces of this size
@@ -36,10 +37,10 @@ def beginning(stdin: BinaryIO) -> Beginning:
     return _group(stdin)
 
 
-def groups(stdin: BinaryIO, begun: Beginning) -> Iterator[str]:
+def groups(stdin: BinaryIO, begun: Beginning, encoding: str | None = None) -> Iterator[str]:
     """Whole lines, as many as are there each time; the last may lack its end.
 
-    Raises InputError for a line that is no UTF-8.
+    `encoding` is one whose line ends are those of ASCII; None is UTF-8. Raises InputError for a line that is not in it.
     """
     rest = b""
     while True:
@@ -47,7 +48,7 @@ def groups(stdin: BinaryIO, begun: Beginning) -> Iterator[str]:
         end = len(data) if begun.ended else data.rfind(b"\n") + 1
         rest = data[end:]
         if end:
-            yield _decoded(data[:end])
+            yield _decoded(data[:end], encoding)
         if begun.ended:
             return
         begun = _group(stdin)
@@ -75,13 +76,15 @@ def _waits(stdin: BinaryIO) -> bool:
         return False
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, encoding: str | None) -> str:
+    if encoding:
+        return decode(data, "standard input", encoding)[0]
     try:
         return data.decode("utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"standard input is not UTF-8: byte 0x{data[error.start]:02x} in line '{_line(data, error.start)}'",
-            "convert it first: iconv -f ENCODING -t UTF-8",
+            "say what it is: --encoding latin-1 in Western Europe, or another name",
         ) from None
 
 

@@ -152,7 +152,11 @@ def _cells(lines: Iterable[str], delimiter: str) -> Iterator[Cells]:
 def _misfit(row: Cells, columns: int) -> LmcliError | None:
     if row.error or not any(row.values[columns:]):
         return row.error
-    return InputError(f"it has {len(row.values)} cells, the header {columns}", "put a cell with a comma into quotes")
+    surplus = ", ".join(repr(cell) for cell in row.values[columns:])  # It has no column to stand in.
+    return InputError(
+        f"it has {len(row.values)} cells, the header {columns}: {surplus} is too much",
+        "put a cell with a comma into quotes",
+    )
 
 
 def _row(line: int, fields: Mapping[str, Any], text_field: str, error: LmcliError | None = None) -> Row:
