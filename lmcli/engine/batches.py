@@ -29,7 +29,8 @@ def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 def encode(tokenizer: Any, text: str, prefix: str = "", second: str | None = None) -> Any:
     """transformers' encoding of one text, or of a pair, whole, less the special tokens that it quotes."""
     part = part_quoted(tokenizer.all_special_tokens)
-    return tokenizer(prefix + part(text), None if second is None else part(second), truncation=False)
+    texts = (prefix + part(text),) if second is None else (prefix + part(text), part(second))
+    return tokenizer(*texts, truncation=False)
 
 
 def part_quoted(special_tokens: Iterable[str]) -> Callable[[str], str]:
