@@ -7,7 +7,7 @@ import pytest
 
 from lmcli.errors import InputError, UsageError
 from lmcli.text.documents import Document, read_all, read_file, read_stdin
-from lmcli.text.encodings import known
+from lmcli.text.encodings import decode, known
 
 CHINESE = "这家餐厅的菜很好吃，服务员也非常热情，我们下次还会再来的。"
 KOREAN = "나는 고양이다. 이름은 아직 없다. 어디서 태어났는지 도무지 알 수 없다."
@@ -176,3 +176,14 @@ def test_no_name_and_a_dash_are_standard_input(tmp_path):
 def test_standard_input_cannot_be_asked_for_twice():
     with pytest.raises(InputError, match="once"):
         read_all(["-", "-"], io.BytesIO(b"x"))
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "cp932", "euc_jp", "cp949"])
+def test_a_page_of_code_with_comments_in_a_legacy_encoding_is_recognized(encoding: str) -> None:
+    said = {
+        "gb18030": "这是一个类的成员，我们在这里说明它的用法。", "big5": "這是一個類別的成員，我們在這裡說明它的用法。",
+        "cp932": "これはクラスのメンバーで、ここで使い方を説明します。", "euc_jp": "これはクラスのメンバーで、ここで使い方を説明します。",
+        "cp949": "이것은 클래스의 구성원이고 여기에서 사용법을 설명합니다.",
+    }[encoding]  # fmt: skip
+    text = f"# {said}\n\n```csharp\npublic class Point {{ public int X {{ get; }} }}\n```\n" * 200
+    assert decode(text.encode(encoding), "page")[0] == text

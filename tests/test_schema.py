@@ -22,6 +22,7 @@ from tokenizers import decoders, normalizers
 
 from lmcli import engine
 from lmcli.engine.generation import GenerationEngine
+from lmcli.engine.grammar import closed
 from lmcli.engine.sampling import keep_allowed
 from lmcli.errors import CheckpointError, LmcliError, UsageError
 from lmcli.types import Chunk, Conversation, Done, Grammar, LoadOptions, SamplingParams, TaskResult, Usage
@@ -339,3 +340,33 @@ def test_a_schema_is_checked_without_torch() -> None:
         "engine.check_grammar(Grammar('json', '{}')); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_closed"),
+    [
+        ({"properties": {"a": {"type": "integer"}}, "required": ["a"]}, True),
+        ({"properties": {"a": {}}, "additionalProperties": True}, False),
+        ({"properties": {"a": {}}, "required": ["a", "b"]}, False),
+        ({"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, False),
+        ({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}, {"properties": {"c": {}}}]}, False),
+    ],
+    ids=str,
+)
+def test_an_object_has_the_keys_its_schema_names_and_others_only_where_it_speaks_of_them(
+    schema: dict[str, Any], is_closed: bool
+) -> None:
+    assert (
+        "additionalProperties" in json.dumps(closed(schema)).replace('"additionalProperties": true', "")
+    ) == is_closed
+
+
+def test_a_list_of_objects_ends_with_the_keys_it_names(tmp_path: Path) -> None:
+    inner = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"]}
+    schema = {"type": "array", "items": inner, "minItems": 1, "maxItems": 2}
+    tiny.save(tmp_path, tiny.config("llama"))
+    loaded = engine.load(tiny.checkpoint(tmp_path), LoadOptions("cpu", "float32"))
+    params = SamplingParams(max_tokens=60, temperature=1.5, grammar=Grammar("json", json.dumps(schema)))
+    for seed in range(5):
+        text = TaskResult.fold(loaded.stream("x", replace(params, seed=seed))).text  # type: ignore[union-attr]
+        assert all(entry.keys() == {"n"} for entry in json.loads(text))

@@ -133,7 +133,42 @@ def _refusal(matcher: type[LLMatcher], schema: dict[str, Any]) -> str | None:
 
 def _compile_schema(matcher: type[LLMatcher], schema: dict[str, Any]) -> str:
     # Tokens that are only blank space are time; the schema's own "x-guidance" may ask for it.
-    return matcher.grammar_from_json_schema(json.dumps(schema), defaults={"whitespace_flexible": False})
+    return matcher.grammar_from_json_schema(json.dumps(closed(schema)), defaults={"whitespace_flexible": False})
+
+
+def closed(schema: dict[str, Any]) -> Any:
+    """`schema` with no other keys than it names where it says nothing of others: a model would go on inventing them.
+
+    What follows the one follows the other. A schema that joins the keys of several parts is left as it is.
+    """
+    return schema if any(map(_joins, _objects(schema))) else _closed(schema)
+
+
+def _joins(part: dict[str, Any]) -> bool:
+    return "allOf" in part or ("properties" in part and not part.keys().isdisjoint(("anyOf", "oneOf", "$ref")))
+
+
+def _objects(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+    for _, inner in _parts(part):
+        yield from _objects(inner)
+
+
+def _closed(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_closed(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    inner = {key: part[key] if key in _VALUES else _closed(part[key]) for key in part}
+    named, required = part.get("properties"), part.get("required", [])
+    if not isinstance(named, dict) or not _OTHERS.isdisjoint(part) or not named.keys() >= set(map(str, required)):
+        return inner
+    return inner | {"additionalProperties": False}
+
+
+_VALUES = {"enum", "const", "default", "examples", "x-guidance"}  # no schemas
+_OTHERS = {"additionalProperties", "patternProperties", "unevaluatedProperties", "minProperties"}
 
 
 def _place(matcher: type[LLMatcher], part: Any, shared: dict[str, Any], reason: str) -> str | None:

@@ -177,21 +177,16 @@ def _declared_encoding(data: bytes) -> str | None:
 
 
 def _legacy_encoding(data: bytes) -> str | None:
-    """The one encoding under which `data` is made of its language's frequent characters; the door to
-    charset_normalizer, whose own first guess is often Korean for a short Chinese text."""
-    from charset_normalizer import from_bytes
+    """The one encoding under which `data` is made of its language's frequent characters."""
+    best = max(_FREQUENT, key=lambda encoding: _frequent_share(data, encoding))
+    return best if _frequent_share(data, best) >= _FREQUENT_SHARE else None
 
-    shares = {}
-    for match in from_bytes(data, cp_isolation=list(_FREQUENT), enable_fallback=False):
-        text = str(match)
-        letters = [c for c in text if ord(c) > 0x2E7F]
-        frequent = set(_FREQUENT.get(match.encoding, ""))
-        shares[match.encoding] = sum(c in frequent for c in letters) / max(len(letters), 1)
-    best = max(shares, key=lambda name: shares[name], default=None)
-    if best is None or shares[best] < _FREQUENT_SHARE:
-        return None
+
+def _frequent_share(data: bytes, encoding: str) -> float:
+    """How many of the East Asian characters are among the language's most frequent; 0 of another encoding's bytes."""
     try:
-        data.decode(best)
+        letters = [c for c in data.decode(encoding) if ord(c) > 0x2E7F]
     except UnicodeDecodeError:
-        return None
-    return best
+        return 0.0
+    frequent = set(_FREQUENT[encoding])
+    return sum(c in frequent for c in letters) / max(len(letters), 1)
