@@ -182,7 +182,8 @@ def test_standard_input_cannot_be_asked_for_twice():
 def test_a_page_of_code_with_comments_in_a_legacy_encoding_is_recognized(encoding: str) -> None:
     said = {
         "gb18030": "这是一个类的成员，我们在这里说明它的用法。", "big5": "這是一個類別的成員，我們在這裡說明它的用法。",
-        "cp932": "これはクラスのメンバーで、ここで使い方を説明します。", "euc_jp": "これはクラスのメンバーで、ここで使い方を説明します。",
+        "cp932": "これはクラスのメンバーで、ここで使い方を説明します。",
+        "euc_jp": "これはクラスのメンバーで、ここで使い方を説明します。",
         "cp949": "이것은 클래스의 구성원이고 여기에서 사용법을 설명합니다.",
     }[encoding]  # fmt: skip
     text = f"# {said}\n\n```csharp\npublic class Point {{ public int X {{ get; }} }}\n```\n" * 200
