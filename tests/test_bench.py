@@ -40,7 +40,8 @@ from lmcli.checkpoints.gguf import config, file, weights
 from lmcli.engine.linear import can_pack
 from lmcli.engine.tokenizer import FastTokenizer
 from lmcli.errors import CheckpointError, LmcliError, UsageError
-from lmcli.tasks.prompts import SummaryForm, summary
+from lmcli.tasks.prompts import summary
+from lmcli.tasks.summary_form import Size, SummaryForm
 from lmcli.types import Checkpoint
 
 OPTIONS = {"device": "cpu", "dtype": "auto", "trust_remote_code": False}
@@ -459,7 +460,9 @@ def test_the_question_is_a_summary_of_as_much_text_as_fits(known: Checkpoint) ->
     assert len(whole) < 300
     assert "A short text." in tokenizer.decode(whole)
     assert tokenizer.decode(whole) in tokenizer.decode(
-        tokenizer.encode(summary("A short text.", SummaryForm(40, "en"), tokenizer.template is not None))
+        tokenizer.encode(
+            summary("A short text.", SummaryForm(Size(40), source="en", language="en"), tokenizer.template is not None)
+        )
     )
 
 

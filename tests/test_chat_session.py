@@ -188,7 +188,8 @@ def test_the_system_message_is_shown_set_and_removed() -> None:
 
 
 def test_every_sampling_parameter_can_be_set_and_nothing_else() -> None:
-    assert set(PARAMETERS) == {field.name for field in fields(SamplingParams)} - {"think"}  # a task's to say
+    others = {"think", "grammar"}  # a task's and a command's to say
+    assert set(PARAMETERS) == {field.name for field in fields(SamplingParams)} - others
     assert "did you mean 'top_p'?" in set_to("topp 1").say
 
 
