@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -98,8 +99,22 @@ def run(arguments: Sequence[str], environment: Environment) -> int:
         return 130
     except (BrokenPipeError, ClosedPipe):
         # The reader (`| head -1`) has what it wants. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        full = LmcliError(f"nothing more can be written: {error.strerror}", "free some space, or write elsewhere")
+        # Not as JSON, which would go where there is no room; what is still to be written there goes nowhere.
+        _forget_output()
+        return _report(full, full.exit_code, (), environment)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave(code: int) -> NoReturn:

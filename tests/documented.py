@@ -136,7 +136,7 @@ def scripted_compare(*_arguments: object) -> object:
     """Numbers as they were measured once."""
     from lmcli.engine.comparison import Comparison  # It brings torch, which no other line needs.
 
-    return Comparison(784, 29.80, 29.79, 0.963, 0.031)
+    return Comparison(785, 28.64, 28.56, 0.972, 0.031)
 
 
 if __name__ == "__main__":

@@ -218,3 +218,16 @@ def test_timings_are_told_on_stderr_part_by_part() -> None:
     assert re.search(r"^ +\d+\.\d{3} s  read the prompt, \d+ tokens, and write the first$", result.stderr, re.MULTILINE)
     assert " s  write the other " in result.stderr
     assert "read the prompt" not in invoke("generate", "Once", engine=ScriptedEngine(["upon a time"])).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize("arguments", [["list", "--all"], ["--help"], ["config", "--json"]], ids=str)
+def test_a_full_disk_is_told_in_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "lmcli", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert "No space left" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -22,7 +22,7 @@ class Pace:
             self._first, self._since = progress, self._clock()
         seconds = self._clock() - self._since
         done = progress.done - self._first.done
-        parts = [f"{progress.done:,} {progress.unit}"]
+        parts = [f"{progress.done:,} {progress.unit[:-1] if progress.done == 1 else progress.unit}"]
         share = progress.share
         if share is not None:
             parts.append(f"{share:.0%}")

@@ -13,6 +13,7 @@ from lmcli.text.segment import Count, parts, sentences
 from lmcli.types import Span
 
 _ANSWER_WEIGHT = 2.0  # a word of the answer points to its sentence better than a word of the question
+_BEARING = 0.2  # of the answer's weight: what a sentence has at least that it rests on
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ def choose(
 
 
 def supporting(passages: Sequence[Passage], question: str, answer: str) -> Span | None:
-    """The sentence of the passages that bears the answer out best; None where none has a word of it.
+    """The sentence of the passages that bears the answer out best.
+
+    None where none has a fifth of it, or none a number that the answer gives: such an answer is not from the text.
 
     Its score is how much of the answer it has, 0 to 1, rare words counting more.
     """
@@ -75,7 +78,12 @@ def supporting(passages: Sequence[Passage], question: str, answer: str) -> Span 
     found = [piece for passage in passages for piece in _placed(passage, sentences(passage.text))]
     index = bm25.Index([piece.text for piece in found])
     shares, scores = index.shares(wanted), index.scores(_weights(question, wanted))
-    best = max((i for i in range(len(found)) if shares[i]), key=lambda i: scores[i], default=None)
+    numbers = [term for term in wanted if any(map(str.isdecimal, term)) and term not in set(bm25.terms(question))]
+    bearing = (
+        i for i in range(len(found))
+        if shares[i] >= _BEARING and (not numbers or not set(numbers).isdisjoint(bm25.terms(found[i].text)))
+    )  # fmt: skip
+    best = max(bearing, key=lambda i: scores[i], default=None)
     return None if best is None else span(found[best].document, found[best].start, found[best].end, shares[best])
 
 
