@@ -290,6 +290,14 @@ def test_many_texts_are_asked_side_by_side_and_only_a_window_of_them_is_taken_ah
     assert [TaskResult.fold(events).text for events in results] == [str(n) for n in range(1, 500)]
 
 
+def test_an_answer_that_repeats_itself_ends_there() -> None:
+    events = list(Ask("Who sleeps?").run(writer("The cat sleeps on the mat. " * 40), "The cat sleeps on the mat."))
+    result = TaskResult.fold(events)
+    assert result.text.count("The cat") <= 2
+    assert any("repeat itself" in event.text for event in events if isinstance(event, Notice))
+    assert result.sources is not None
+
+
 def test_records_are_asked_each_by_itself(tmp_path: Path) -> None:
     file = tmp_path / "notes.jsonl"
     file.write_text('{"id": 1, "text": "Tom is a cat."}\n{"id": 2}\n{"id": 3, "text": "Rex is a dog."}\n')

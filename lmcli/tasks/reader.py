@@ -8,6 +8,7 @@ from dataclasses import replace
 from lmcli import tasks
 from lmcli.errors import InputTooLong
 from lmcli.tasks.ask_prompt import ask
+from lmcli.tasks.stopping import without_loops
 from lmcli.text import passages
 from lmcli.text.documents import Document
 from lmcli.text.passages import Chosen, Passage
@@ -48,8 +49,12 @@ class Reader:
 
     def answer(self, read: Sequence[Passage], asked: int | None) -> Iterator[Event]:
         """The answer as it is written; where it was cut before the `asked` tokens a Notice says so."""
-        events = self._engine.stream(self._prompt(_laid_out(read)), self._params)
-        return events if self._params.grammar else tasks.with_ending(self._engine, events, asked)
+        prompt, count = self._prompt(_laid_out(read)), self._engine.count
+        events = self._engine.stream(prompt, self._params)
+        if self._params.grammar:
+            return events
+        events = tasks.with_ending(self._engine, events, asked)
+        return without_loops(events, "the model began to repeat itself: the answer ends there", count(prompt), count)
 
     def _prompt(self, text: str) -> Prompt:
         return ask(text, self._question, self._engine.checkpoint.instruct)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from lmcli.tasks.stopping import stopped
 from lmcli.tasks.summary_form import Layout, SummaryForm
 from lmcli.text.loops import repetition
 from lmcli.text.segment import lines, sentences
-from lmcli.types import Chunk, Done, Event, Notice, Usage
+from lmcli.types import Chunk, Done, Event, Notice
 
 LOOPED = "the model began to repeat itself: the summary ends there"
 WROTE_ON = "the model wrote on; the summary ends where it was asked to"
@@ -22,30 +23,8 @@ _CERTAIN = re.compile(r"\w+\W+\w+\W+\w|[\u3040-\u30ff\u3400-\u9fff]{4}")  # more
 def bounded(
     events: Iterator[Event], form: SummaryForm, prompt_tokens: int, count: Callable[[str], int]
 ) -> Iterator[Event]:
-    """`events` up to the sentences (bullets, or line of a headline) that `form` asks for, and without a loop.
-
-    What may turn out to be left out is held back until that is known. A stream that is ended early counts its tokens
-    by `count`.
-    """
-    text, shown = "", 0
-    start, first = time.perf_counter(), 0.0
-    for event in events:
-        if isinstance(event, Chunk):
-            first = first or time.perf_counter() - start
-            text += event.text
-            safe, ended = _safe(text, form)
-            if safe > shown:
-                yield Chunk(text[shown:safe])
-                shown = safe
-            if ended:
-                yield ended
-                spent = time.perf_counter() - start - first
-                yield Done("stop", Usage(prompt_tokens, 0, count(text), first, spent))
-                return
-        else:
-            if isinstance(event, Done) and (rest := text[shown : _whole(text, form)].rstrip()):
-                yield Chunk(rest)
-            yield event
+    """`events` up to the sentences (bullets, or line of a headline) that `form` asks for, and without a loop."""
+    return stopped(events, partial(_safe, form=form), partial(_whole, form=form), prompt_tokens, count)
 
 
 def shaped(events: Iterator[Event], layout: Layout) -> Iterator[Event]:
@@ -89,9 +68,7 @@ def _safe(text: str, form: SummaryForm) -> tuple[int, Notice | None]:
         return len(text[: repeated.start].rstrip()), Notice(LOOPED)
     safe = _end(text, form)
     if safe < len(text) and (form.layout != "paragraph" or _CERTAIN.search(text[safe:])):
-        return len(text[:safe].rstrip()), Notice(
-            "the model wrote on; the summary ends where it was asked to", verbose=True
-        )
+        return len(text[:safe].rstrip()), Notice(WROTE_ON, verbose=True)
     return len(text[: min(safe, repeated.start if repeated else safe)].rstrip()), None
 
 
