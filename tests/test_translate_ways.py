@@ -265,3 +265,11 @@ def test_live_lines_choose_the_checkpoint_by_the_first_that_is_in_another_langua
     text = "".join(e.text for e in Translate("en").run_live(opened, parts) if isinstance(e, Chunk))
     assert asked == ["zh"]
     assert text == parts[0] + "The service has begun.\n" * 3
+
+
+def test_a_sentence_of_which_a_half_was_translated_is_told_as_such():
+    asked = engine(lambda text: "" if "two" in text else "Hier ist eines,")
+    events = list(Translate("de", "en").run(asked, "One is here, and two."))
+    assert "Hier ist eines" in TaskResult.fold(events).text
+    told = [event.text for event in events if isinstance(event, Untranslated)]
+    assert told == ["line 1: left in part as it is, nothing came: One is here, and two."]

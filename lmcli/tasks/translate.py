@@ -211,7 +211,8 @@ class _Report:
         if outcome.flaw:
             told = sum(self._kept.values()) < _TOLD
             self._kept[outcome.flaw] += 1
-            yield Untranslated(f"{place}: left as it is, {outcome.flaw}: {_short(segment.text)}", verbose=not told)
+            left = "left as it is" if outcome.text == segment.text else "left in part as it is"
+            yield Untranslated(f"{place}: {left}, {outcome.flaw}: {_short(segment.text)}", verbose=not told)
         if outcome.cut:
             self._cut = True
             yield Notice(f"{place}: ended at its longest and may lack its end: {_short(segment.text)}")
