@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 if TYPE_CHECKING:
-    from lmcli.types import Engine
+    from lmcli.protocols import Engine
 
 
 @dataclass(frozen=True)

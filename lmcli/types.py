@@ -5,10 +5,10 @@ Everything here is frozen and made of the standard library, so any file may impo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 Kind = Literal["causal", "seq2seq", "classifier", "qa"]
 Role = Literal["system", "user", "assistant"]
@@ -301,106 +301,3 @@ class TaskResult:
 
 
 Prompt = Conversation | str  # A conversation goes through the chat template, a string is continued as it is.
-
-
-class CausalEngine(Protocol):
-    """A decoder-only language model."""
-
-    checkpoint: Checkpoint
-    context_length: int  # tokens, prompt and answer together
-
-    def prepare(self) -> None:
-        """Make ready for long answers while there is time to; safe in another thread, and never needed."""
-
-    def count(self, prompt: Prompt) -> int:
-        """Tokens of `prompt`, with its template and special tokens."""
-
-    def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[Event]:
-        """Chunks of the continuation, then Done. Raises InputTooLong before the model runs."""
-
-    def stream_many(self, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> Iterator[tuple[int, Event]]:
-        """The streams of several prompts, one `params` each, worked side by side: events with their prompt's index.
-
-        Prompts begin in order and end as they may, each with its own Done; its `decode_seconds` are its share of the
-        steps it took with others. In float32 the answers are those of `stream`; in half precision a near tie may fall
-        the other way. Raises InputTooLong before the model runs.
-        """
-
-    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[float]:
-        """The log-likelihood (nats, summed over tokens) of each continuation after `prompt`."""
-
-    def score_many(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
-        """`score` of each prompt, several in one pass; what all prompts begin with is prefilled once.
-
-        In float32 the likelihoods are those of `score`; in half precision the sums are rounded otherwise. Raises
-        InputTooLong before the model runs.
-        """
-
-
-class Seq2SeqEngine(Protocol):
-    """An encoder-decoder: text in, text out."""
-
-    checkpoint: Checkpoint
-    context_length: int  # tokens of the encoder's input
-
-    def count(self, prompt: Prompt) -> int:
-        """Tokens of one input text, with its special tokens."""
-
-    def languages(self) -> tuple[str, ...]:
-        """The ISO codes it can translate into; empty where it does not say."""
-
-    def rewrite(
-        self, texts: Sequence[str], params: SamplingParams, source: str | None = None, target: str | None = None
-    ) -> Iterator[Event]:
-        """One Chunk for each text, in order, worked in batches, then Done.
-
-        `source` and `target` are ISO codes for checkpoints that translate. Raises UsageError for a language the
-        checkpoint does not know, InputTooLong for a text longer than its context.
-        """
-
-
-class ClassifierEngine(Protocol):
-    """A sequence classifier with the labels it was trained on."""
-
-    checkpoint: Checkpoint
-    context_length: int  # tokens of one text
-    labels: tuple[str, ...]
-
-    def count(self, prompt: Prompt) -> int:
-        """Tokens of one input text, with its special tokens; two texts as a pair have no more than both together."""
-
-    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """For each text the probability of each of the checkpoint's own labels."""
-
-    def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
-        """What `classify` makes probabilities of; with `seconds` each text is the first of a pair of two segments."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """An answer in one of several texts: the characters `start` to `end` of `texts[text]`, and its probability."""
-
-    text: int
-    start: int
-    end: int
-    score: float
-
-
-class QAEngine(Protocol):
-    """An encoder that marks where in a text the answer to a question stands."""
-
-    checkpoint: Checkpoint
-    context_length: int  # tokens of a question and as much of a text as is read at once
-
-    def count(self, prompt: Prompt) -> int:
-        """Tokens of one text, with its special tokens."""
-
-    def answer(self, question: str, texts: Sequence[str], top: int = 1) -> tuple[list[Found], float]:
-        """The `top` likeliest answers of all the texts, no two overlapping, likeliest first; and how likely none is.
-
-        Texts may be of any length: they are read in windows that overlap. Probabilities are over all spans of all
-        texts. Raises InputTooLong for a question that leaves no room for a text.
-        """
-
-
-Engine = CausalEngine | Seq2SeqEngine | ClassifierEngine | QAEngine

@@ -20,7 +20,8 @@ from scripted import ScriptedEngine, plain
 from lmcli import cli
 from lmcli.environment import Environment
 from lmcli.errors import InputTooLong, OutOfMemory, UsageError
-from lmcli.types import Chunk, Conversation, Done, Engine, Event, Prompt, Reasoning, SamplingParams, Usage
+from lmcli.protocols import Engine
+from lmcli.types import Chunk, Conversation, Done, Event, Prompt, Reasoning, SamplingParams, Usage
 
 HOLD, THINK, FAIL = "HOLD", "THINK", "FAIL"
 

@@ -9,10 +9,11 @@ import pytest
 from scripted import ScriptedEngine, checkpoint, invoke
 
 from lmcli.errors import InputTooLong, UsageError
+from lmcli.protocols import Found
 from lmcli.tasks import side_by_side
 from lmcli.tasks.ask import Ask
 from lmcli.text.documents import Document
-from lmcli.types import Checkpoint, Chunk, Done, Found, Notice, Prompt, SamplingParams, Sources, TaskResult
+from lmcli.types import Checkpoint, Chunk, Done, Notice, Prompt, SamplingParams, Sources, TaskResult
 
 NOTES = """\
 The Kestrel project began in March 2019 above a bakery in Utrecht.

@@ -12,8 +12,9 @@ from lmcli.checkpoints import catalog, safety
 from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointError
+from lmcli.protocols import Engine
 from lmcli.render import Renderer
-from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
+from lmcli.types import Checkpoint, Event, LoadOptions, Notice
 
 _WORK = {"summarize": "summaries", "translate": "translation", "sentiment": "sentiment"}
 
@@ -39,6 +40,10 @@ class EngineChoice:
             prompt_dir=chosen.prompt_dir, prompt_dir_bytes=chosen.prompt_cache_mb * 10**6,
         )  # fmt: skip
 
+    def chosen(self, task: str) -> str | None:
+        """The checkpoint that the user named for `task`, on the command line or in the settings."""
+        return self.settings.model_for(task)
+
     def open(self, task: str, renderer: Renderer, languages: tuple[str, str] | None = None) -> Engine:
         """The loaded engine for `task`; `languages` are a text's own and the one it is to become (ISO 639-1)."""
         checkpoint, draft = self.checkpoint(task, renderer, languages), self.draft(renderer)
@@ -50,7 +55,7 @@ class EngineChoice:
 
         Raises CheckpointNotFound where it is missing and offline, or the user declines.
         """
-        chosen = self.settings.model_for(task)
+        chosen = self.chosen(task)
         ref = chosen or self.default(task, languages)
         if not chosen and (hint := _better(ref, task, languages)):
             renderer.report(Notice(hint))
@@ -76,7 +81,7 @@ class EngineChoice:
 
     def at_hand(self, task: str, languages: tuple[str, str] | None = None) -> bool:
         """Whether a checkpoint was chosen for `task`, or one that can do it is on this machine."""
-        return bool(self.settings.model_for(task)) or self._is_here(self.default(task, languages))
+        return bool(self.chosen(task)) or self._is_here(self.default(task, languages))
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
         """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""

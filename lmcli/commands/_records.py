@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from lmcli.commands._answers import LineWriter, Names, SheetWriter, Writer, place_of
 from lmcli.commands._resume import appended, form_of_answers, pass_over
 from lmcli.errors import OF_ONE_TEXT, LmcliError
+from lmcli.protocols import Engine
 from lmcli.render import Renderer
 from lmcli.render.sheet import sheet
 from lmcli.text.documents import Document
 from lmcli.text.inputs import Documents
 from lmcli.text.records import Record, problem
-from lmcli.types import Engine, Event, Notice, Progress, Reasoning
+from lmcli.types import Event, Notice, Progress, Reasoning
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine | None, contravariant=True)
 
@@ -32,13 +33,10 @@ class Task(Protocol[AnyEngine]):
         """The events of each text, in order; of `texts` only a few are taken ahead."""
 
 
-def text_for(task: Task[Any], document: Document) -> str:
-    """What a task works on: the text of a page without its tags, but the translation of a page is a page."""
-    return document.text if task.name == "translate" else document.readable
-
-
-def work_through(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer) -> int:
-    """Answer every document, and say of those that failed how many; the exit code.
+def work_through(
+    task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer, markup: bool = False
+) -> int:
+    """Answer every document, and say of those that failed how many; the exit code. See show_each.
 
     Raises UsageError where the file to go on with holds other answers, and any error that is not of one text.
     """
@@ -49,12 +47,13 @@ def work_through(task: Task[AnyEngine], engine: AnyEngine, documents: Documents,
         if documents.form and documents.form != "lines":
             sheet_form = "jsonl" if documents.wish.json else documents.form
             writer = SheetWriter(renderer.sheet(sheet_form, names.columns), sheet_form, names, about, renderer)
-        return Work(task, engine, documents, writer, renderer).run()
+        return Work(task, engine, documents, writer, renderer, markup).run()
     form = form_of_answers(documents)
     found = pass_over(documents, form, names.columns)
     with appended(documents.wish.resume, found.size_bytes) as write:
         to = sheet(form, names.columns, write, begun=found.size_bytes > 0)
-        return Work(task, engine, documents, SheetWriter(to, form, names, about, renderer), renderer, found.count).run()
+        writer = SheetWriter(to, form, names, about, renderer)
+        return Work(task, engine, documents, writer, renderer, markup, found.count).run()
 
 
 class Work:
@@ -62,9 +61,9 @@ class Work:
 
     def __init__(
         self, task: Task[AnyEngine], engine: AnyEngine, documents: Documents, writer: Writer, renderer: Renderer,
-        done: int = 0,
+        markup: bool, done: int = 0,
     ) -> None:  # fmt: skip
-        self._task = task
+        self._markup = markup
         self._results = task.run_many(engine, self._texts())
         self._documents, self._writer, self._renderer = documents, writer, renderer
         self._waiting: deque[Document] = deque()
@@ -99,7 +98,7 @@ class Work:
                 self._write_bad()
             else:
                 self._tell_encoding(document)
-                yield text_for(self._task, document)
+                yield document.text if self._markup else document.readable
 
     def _write_bad(self) -> None:
         while self._waiting and (error := problem(self._waiting[0])):

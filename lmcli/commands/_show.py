@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmcli.commands._records import AnyEngine, Task, text_for, work_through
+from lmcli.commands._records import AnyEngine, Task, work_through
 from lmcli.errors import UsageError
 from lmcli.render import Renderer
 from lmcli.text.inputs import Documents
@@ -10,17 +10,21 @@ from lmcli.text.language import identify
 from lmcli.types import Notice
 
 
-def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer) -> int:
+def show_each(
+    task: Task[AnyEngine], engine: AnyEngine, documents: Documents, renderer: Renderer, markup: bool = False
+) -> int:
     """Answer each document in its order; `engine` None where no text needs one. The exit code.
+
+    With `markup` the task is given a web page as it is, else what there is to read on it.
 
     Of whole documents the first that fails ends the work, of lines and records none. Raises UsageError, with the
     document's name, for one that the checkpoint cannot work on.
     """
     if documents.many:
-        return work_through(task, engine, documents, renderer)
+        return work_through(task, engine, documents, renderer, markup)
     checkpoint = engine.checkpoint.name if engine is not None else ""
     several, whole = documents.several, list(documents)
-    texts = [text_for(task, document) for document in whole]
+    texts = [document.text if markup else document.readable for document in whole]
     # What is written is shown as it is written, one text after the other.
     results = task.run_many(engine, texts) if task.answer == "label" else (task.run(engine, text) for text in texts)
     for document, events in zip(whole, results, strict=True):
@@ -37,7 +41,10 @@ def show_each(task: Task[AnyEngine], engine: AnyEngine, documents: Documents, re
 
 
 def language_of(documents: Documents) -> tuple[str, str] | None:
-    """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies."""
+    """The one language the documents are in and stay in, for the choice of a checkpoint; None where it varies.
+
+    Finding it out takes half a second: where the user chose the checkpoint nobody should ask.
+    """
     found = {identify(document.readable) for document in documents.first()}
     only = found.pop() if len(found) == 1 else None
     return (only, only) if only else None

@@ -12,10 +12,11 @@ import click
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
+    from lmcli.protocols import Engine
     from lmcli.render import Renderer
     from lmcli.tasks.translate import Translate
     from lmcli.text.glossary import Glossary
-    from lmcli.types import Engine, Event, SamplingParams
+    from lmcli.types import Event, SamplingParams
 
 _BY = "en"  # what most checkpoints translate from or into
 
@@ -48,7 +49,7 @@ def open_translator(engine: EngineChoice, renderer: Renderer, source: str, targe
     direct = next((pair for pair in pairs if engine.here("translate", pair)), None)
     into = engine.here("translate", (spoken, _BY))
     out_of = engine.here("translate", (_BY, target)) or engine.here("translate", (_BY, wanted))
-    if engine.settings.model_for("translate") or direct or not into or not out_of or _BY in (spoken, wanted):
+    if engine.chosen("translate") or direct or not into or not out_of or _BY in (spoken, wanted):
         return engine.open("translate", renderer, direct or pairs[0])
     renderer.report(Notice(f"translating through English: {into}, then {out_of}"))
     first, second = (

@@ -12,8 +12,9 @@ from lmcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice
+    from lmcli.protocols import CausalEngine
     from lmcli.render import Renderer
-    from lmcli.types import CausalEngine, Checkpoint, SamplingParams
+    from lmcli.types import Checkpoint, SamplingParams
 
 EPILOG = """\b
 Examples:

@@ -49,5 +49,6 @@ def command(
     from lmcli.tasks.classify import Classify
 
     task = Classify(read_labels(labels, labels_file), **how)
-    opened = engine.open(task.name, renderer, languages=language_of(documents))
+    languages = None if engine.chosen(task.name) else language_of(documents)
+    opened = engine.open(task.name, renderer, languages)
     return label_each(task, opened, documents, renderer, fail_on)

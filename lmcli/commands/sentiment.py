@@ -42,5 +42,6 @@ def command(
     from lmcli.tasks.sentiment import Sentiment
 
     task = Sentiment(explain)
-    opened = engine.open(task.name, renderer, languages=language_of(documents))
+    languages = None if engine.chosen(task.name) else language_of(documents)
+    opened = engine.open(task.name, renderer, languages)
     return label_each(task, opened, documents, renderer, fail_on)

@@ -72,7 +72,7 @@ def command(
 
     task = Summarize(length, size, layout, focus, language, params)
     # A checkpoint trained for summaries alone can be told neither: unless the user chose one, a chat model is taken.
-    told = (focus or language) and not engine.settings.model_for(task.name)
+    told = (focus or language) and not engine.chosen(task.name)
     opened = engine.open("chat" if told else task.name, renderer, languages=spoken)
     return show_each(task, opened, documents, renderer)
 

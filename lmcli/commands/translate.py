@@ -81,6 +81,6 @@ def command(documents: Documents, engine: EngineChoice, renderer: Renderer, **wi
     spoken = [source_of(document.text, wish["source"])[0] for document in documents.first()]
     first = next((language for language in spoken if needs_model(language, task.task.target)), None)
     opened = open_translator(engine, renderer, first, task.task.target) if first else None
-    code = show_each(task, opened, documents, renderer)
+    code = show_each(task, opened, documents, renderer, markup=True)
     task.check(wish["strict"])
     return code

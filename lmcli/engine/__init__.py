@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmcli.engine.comparison import Comparison
-    from lmcli.types import Checkpoint, Engine, Event, Grammar, LoadOptions
+    from lmcli.protocols import Engine
+    from lmcli.types import Checkpoint, Event, Grammar, LoadOptions
 
 
 def load(

@@ -84,7 +84,7 @@ def load_encoder(
 
 
 class EncoderClassifier:
-    """types.ClassifierEngine over our encoder."""
+    """protocols.ClassifierEngine over our encoder."""
 
     def __init__(
         self, checkpoint: Checkpoint, encoder: Encoder, tokenizer: EncoderTokenizer, device: torch.device

@@ -71,7 +71,7 @@ class Batch(Protocol):
 
 
 class GenerationEngine:
-    """types.CausalEngine over any decoder: the KV cache is kept, so that a prompt which goes on where the last one
+    """protocols.CausalEngine over any decoder: the KV cache is kept, so that a prompt which goes on where the last one
     ended is prefilled from there only."""
 
     def __init__(

@@ -11,7 +11,8 @@ from lmcli.engine.foreign_weights import check_libraries
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
 from lmcli.errors import UsageError
-from lmcli.types import Checkpoint, Engine, Event, LoadOptions, Notice
+from lmcli.protocols import Engine
+from lmcli.types import Checkpoint, Event, LoadOptions, Notice
 
 # Modules by name, so that a checkpoint imports the engine of its own kind and not what the others need.
 _OURS = {

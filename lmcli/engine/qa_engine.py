@@ -22,7 +22,8 @@ from lmcli.engine.rows import Row, Rows, fill
 from lmcli.engine.spans import Window, answers, cut
 from lmcli.engine.weights import read_weights
 from lmcli.errors import InputTooLong
-from lmcli.types import Checkpoint, Event, Found, LoadOptions, Prompt
+from lmcli.protocols import Found
+from lmcli.types import Checkpoint, Event, LoadOptions, Prompt
 
 WINDOW, OVERLAP = 384, 128  # tokens, as they were trained: question and text together, and what two windows share
 
@@ -68,7 +69,7 @@ class SpanEncoder(Encoder):
 
 
 class EncoderReader:
-    """types.QAEngine over our encoder."""
+    """protocols.QAEngine over our encoder."""
 
     def __init__(
         self, checkpoint: Checkpoint, encoder: SpanEncoder, tokenizer: PairTokenizer, device: torch.device

@@ -46,7 +46,7 @@ class Rewriter(Protocol):
 
 
 class RewritingEngine:
-    """types.Seq2SeqEngine over any Rewriter."""
+    """protocols.Seq2SeqEngine over any Rewriter."""
 
     def __init__(self, checkpoint: Checkpoint, rewriter: Rewriter, tokenizer: Any, codes: TranslationCodes) -> None:
         self.checkpoint = checkpoint

@@ -14,8 +14,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from lmcli.protocols import Found
 from lmcli.text.bm25 import is_unspaced
-from lmcli.types import Found
 
 _LONGEST = 50  # tokens of an answer; in Chinese a token is a character
 _MOST = 20  # spans of a window for each answer asked for: the likeliest overlap

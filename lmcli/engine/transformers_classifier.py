@@ -17,7 +17,7 @@ _BATCH_TOKENS = 4096  # of padded input
 
 
 class TransformersClassifier:
-    """types.ClassifierEngine over a model with a classification head."""
+    """protocols.ClassifierEngine over a model with a classification head."""
 
     def __init__(self, checkpoint: Checkpoint, model: Any, tokenizer: Any) -> None:
         self.checkpoint = checkpoint

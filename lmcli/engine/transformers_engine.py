@@ -29,7 +29,8 @@ from lmcli.engine.transformers_qa import TransformersReader
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
 from lmcli.errors import CheckpointError, UsageError
-from lmcli.types import Checkpoint, Engine, Event, LoadOptions
+from lmcli.protocols import Engine
+from lmcli.types import Checkpoint, Event, LoadOptions
 
 _CLASSES = {
     "causal": transformers.AutoModelForCausalLM,

@@ -14,13 +14,14 @@ from lmcli.engine.memory import memory_errors
 from lmcli.engine.qa_engine import OVERLAP, WINDOW, room_beside
 from lmcli.engine.spans import Window, answers
 from lmcli.errors import CheckpointError
-from lmcli.types import Checkpoint, Found, Prompt
+from lmcli.protocols import Found
+from lmcli.types import Checkpoint, Prompt
 
 _BATCH_TOKENS = 4096  # of padded input
 
 
 class TransformersReader:
-    """types.QAEngine over a model with a head for answers.
+    """protocols.QAEngine over a model with a head for answers.
 
     Raises CheckpointError for a tokenizer that cannot say where in a text its tokens stand.
     """

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmcli.environment import Environment
+from lmcli.protocols import CausalEngine
 from lmcli.repl.session import Session
-from lmcli.types import CausalEngine, Event
+from lmcli.types import Event
 
 Load = Callable[[Callable[[Event], None]], CausalEngine]  # Given where to report, returns the engine.
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
 
+from lmcli.protocols import CausalEngine
 from lmcli.repl import Load
-from lmcli.types import CausalEngine, Event
+from lmcli.types import Event
 
 
 class Loading:

@@ -6,18 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lmcli.errors import InputTooLong, LmcliError
-from lmcli.types import (
-    CausalEngine,
-    Checkpoint,
-    Conversation,
-    Done,
-    Event,
-    Message,
-    Notice,
-    Reasoning,
-    SamplingParams,
-    TaskResult,
-)
+from lmcli.protocols import CausalEngine
+from lmcli.types import Checkpoint, Conversation, Done, Event, Message, Notice, Reasoning, SamplingParams, TaskResult
 
 
 @dataclass(frozen=True)

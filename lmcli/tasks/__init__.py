@@ -6,22 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeGuard
 
 from lmcli.errors import CheckpointError, LmcliError
-from lmcli.types import (
-    CausalEngine,
-    Chunk,
-    ClassifierEngine,
-    Done,
-    Engine,
-    Event,
-    Notice,
-    Prompt,
-    QAEngine,
-    Reasoning,
-    SamplingParams,
-    Seq2SeqEngine,
-    TaskResult,
-    Usage,
-)  # fmt: skip
+from lmcli.protocols import CausalEngine, ClassifierEngine, Engine, QAEngine, Seq2SeqEngine
+from lmcli.types import Chunk, Done, Event, Notice, Prompt, Reasoning, SamplingParams, TaskResult, Usage
 
 
 def is_causal(engine: Engine) -> TypeGuard[CausalEngine]:

@@ -12,25 +12,14 @@ from typing import ClassVar
 
 from lmcli import tasks
 from lmcli.errors import UsageError
+from lmcli.protocols import CausalEngine, Engine, Found, QAEngine
 from lmcli.tasks.ask_prompt import declines
 from lmcli.tasks.reader import PASSAGE_TOKENS, Reader
 from lmcli.tasks.side_by_side import side_by_side
 from lmcli.text import passages
 from lmcli.text.documents import Document
 from lmcli.text.passages import Chosen, Passage
-from lmcli.types import (
-    CausalEngine,
-    Chunk,
-    Done,
-    Engine,
-    Event,
-    Found,
-    Notice,
-    QAEngine,
-    SamplingParams,
-    Sources,
-    Span,
-)  # fmt: skip
+from lmcli.types import Chunk, Done, Event, Notice, SamplingParams, Sources, Span
 
 
 @dataclass(frozen=True)

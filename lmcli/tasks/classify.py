@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from lmcli import tasks
 from lmcli.errors import UsageError
+from lmcli.protocols import CausalEngine, ClassifierEngine, Engine
 from lmcli.tasks import prompts
 from lmcli.tasks.entailment import EntailmentJudge, infers
 from lmcli.tasks.judging import ClassifierJudge, Judge, judge_many
 from lmcli.tasks.likelihoods import LikelihoodJudge, YesOrNoJudge
 from lmcli.tasks.occlusion import Occlusion
-from lmcli.types import CausalEngine, ClassifierEngine, Engine, Event, Label
+from lmcli.types import Event, Label
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from lmcli.errors import InputTooLong
+from lmcli.protocols import ClassifierEngine
 from lmcli.tasks.judging import Judged
 from lmcli.tasks.likelihoods import sigmoid, softmax
-from lmcli.types import ClassifierEngine
 
 _TEXTS = 32  # at once, each with every hypothesis
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lmcli import tasks
-from lmcli.types import Conversation, Engine, Event, Notice, Prompt, SamplingParams
+from lmcli.protocols import Engine
+from lmcli.types import Conversation, Event, Notice, Prompt, SamplingParams
 
 DEFAULT_MAX_TOKENS = 512
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lmcli.errors import InputError
+from lmcli.protocols import ClassifierEngine
 from lmcli.text.segment import parts
-from lmcli.types import ClassifierEngine, Done, Event, Label, Notice, Usage
+from lmcli.types import Done, Event, Label, Notice, Usage
 
 _FIRST, _MOST = 16, 512  # parts at once: first a few, to be shown soon, then as many as fill an encoder's batches
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from lmcli.errors import InputTooLong
+from lmcli.protocols import CausalEngine
 from lmcli.tasks.judging import Judged
-from lmcli.types import CausalEngine, Prompt
+from lmcli.types import Prompt
 
 _SEAM = 16  # tokens, for what merges where text and prompt meet
 _TEXTS = 32  # scored in one call: several passes, and the first are shown soon

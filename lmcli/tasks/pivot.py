@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from lmcli.protocols import Seq2SeqEngine
 from lmcli.text.segment import parts
-from lmcli.types import Chunk, Done, Event, Prompt, SamplingParams, Seq2SeqEngine
+from lmcli.types import Chunk, Done, Event, Prompt, SamplingParams
 
 
 class Pivot:
-    """types.Seq2SeqEngine from the first engine's language into the second's, through the language `by`."""
+    """protocols.Seq2SeqEngine from the first engine's language into the second's, through the language `by`."""
 
     def __init__(self, first: Seq2SeqEngine, second: Seq2SeqEngine, by: str = "en") -> None:
         self._first, self._second, self._by = first, second, by

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from lmcli import tasks
 from lmcli.errors import InputTooLong
+from lmcli.protocols import CausalEngine
 from lmcli.tasks.ask_prompt import ask
 from lmcli.tasks.stopping import without_loops
 from lmcli.text import passages
 from lmcli.text.documents import Document
 from lmcli.text.passages import Chosen, Passage
-from lmcli.types import CausalEngine, Event, Prompt, SamplingParams
+from lmcli.types import Event, Prompt, SamplingParams
 
 PASSAGE_TOKENS = 256  # some ten sentences, so that what "it" means stands beside it
 _MAX_TOKENS, _MOST_PASSAGES = 256, 8

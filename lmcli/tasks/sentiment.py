@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lmcli import tasks
+from lmcli.protocols import Engine
 from lmcli.tasks import prompts
 from lmcli.tasks.entailment import EntailmentJudge, infers
 from lmcli.tasks.judging import ClassifierJudge, Judge, judge_many
 from lmcli.tasks.likelihoods import LikelihoodJudge
 from lmcli.tasks.occlusion import Occlusion
-from lmcli.types import Engine, Event
+from lmcli.types import Event
 
 _NAMES = {
     "positive": {"positive", "pos", "very positive", "正面", "积极", "正向", "好评", "positif", "positiv", "positivo"},

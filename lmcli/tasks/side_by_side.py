@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from lmcli.errors import OF_ONE_TEXT
-from lmcli.types import Chunk, Done, Engine, Event, FinishReason, Prompt, SamplingParams, Usage
+from lmcli.protocols import Engine
+from lmcli.types import Chunk, Done, Event, FinishReason, Prompt, SamplingParams, Usage
 
 MOST = 32  # texts at once: as many as an engine decodes side by side
 _TEXTS = 128  # to rewrite in one call, or those of a single run: only so many does an engine sort by length

@@ -11,13 +11,14 @@ from typing import ClassVar
 
 from lmcli import tasks
 from lmcli.errors import InputTooLong, NoAnswer
+from lmcli.protocols import Engine
 from lmcli.tasks.side_by_side import side_by_side
 from lmcli.tasks.summary_form import Layout, Length, Size, SummaryForm, size_of
 from lmcli.tasks.summary_writers import Writer, writer_for
 from lmcli.text.language import identify
 from lmcli.text.loops import without_loops
 from lmcli.text.segment import parts
-from lmcli.types import Chunk, Done, Engine, Event, Notice, Progress, SamplingParams, Usage
+from lmcli.types import Chunk, Done, Event, Notice, Progress, SamplingParams, Usage
 
 _SMALLEST_PART = 32  # tokens; a shorter part says nothing on its own
 

@@ -8,24 +8,13 @@ from typing import Protocol
 
 from lmcli import tasks
 from lmcli.errors import UsageError
+from lmcli.protocols import CausalEngine, Engine, Seq2SeqEngine
 from lmcli.tasks import prompts
 from lmcli.tasks.summary_form import Size, SummaryForm, lay_out
 from lmcli.tasks.summary_stream import bounded, shaped
 from lmcli.text.sections import sections
 from lmcli.text.segment import sentences
-from lmcli.types import (
-    CausalEngine,
-    Chunk,
-    Done,
-    Engine,
-    Event,
-    FinishReason,
-    Notice,
-    Prompt,
-    SamplingParams,
-    Seq2SeqEngine,
-    Usage,
-)  # fmt: skip
+from lmcli.types import Chunk, Done, Event, FinishReason, Notice, Prompt, SamplingParams, Usage
 
 
 class Writer(Protocol):

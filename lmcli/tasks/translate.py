@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from lmcli.protocols import Engine
 from lmcli.tasks.side_by_side import side_by_side
 from lmcli.tasks.translation_attempts import Answer, Ask, Attempts, Outcome, Talk
 from lmcli.tasks.translation_check import TranslationCheck
@@ -18,7 +19,7 @@ from lmcli.text.glossary import Glossary
 from lmcli.text.language import identify, language
 from lmcli.text.layout import Segment, segments, written
 from lmcli.text.markdown import outside_code
-from lmcli.types import Chunk, Done, Engine, Event, Notice, Progress, SamplingParams
+from lmcli.types import Chunk, Done, Event, Notice, Progress, SamplingParams
 
 _TOLD = 10  # sentences that are told of one by one; the others under -v
 _SURE = 2000  # characters that tell a language once and for all

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from lmcli import tasks
 from lmcli.errors import InputTooLong, UsageError
+from lmcli.protocols import CausalEngine, Engine, Seq2SeqEngine
 from lmcli.tasks import prompts
 from lmcli.tasks.translation_attempts import Answer, Ask
 from lmcli.text.chinese import conversion
 from lmcli.text.language import language
-from lmcli.types import CausalEngine, Chunk, Done, Engine, Event, Notice, Prompt, SamplingParams, Seq2SeqEngine
+from lmcli.types import Chunk, Done, Event, Notice, Prompt, SamplingParams
 
 _FIRM = 1.2  # the repetition penalty that gets most sentences out of a circle
 

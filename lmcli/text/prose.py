@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from lmcli.text.fences import fenced
 from lmcli.text.segment import lines, sentences
 
-_FENCE = re.compile(r"\s*(```|~~~)")
 # A heading, a row of a table, a rule, a definition of a link, a tag alone on its line, a comment.
 _MARKUP = re.compile(r"\s*(#{1,6}\s|\||[-=*_\s]{3,}$|\[[^\]]+\]:\s|</?\w[^>]*>\s*$|<!--)")
 _ITEM = re.compile(r"\s*(?:>\s*)*(?:[-*+•]\s+|\d{1,3}[.)]\s+)")
@@ -46,16 +46,10 @@ def _blocks(text: str) -> Iterator[str]:
 
 def _readable(text: str) -> Iterator[tuple[str, bool]]:
     """The lines without their marks, empty for those that are no prose, and whether each begins a block."""
-    fence = ""
-    for line in lines(text):
-        found = _FENCE.match(line)
-        if found and not fence:
-            fence = found[1]
-        elif found and found[1] == fence:
-            fence = ""
-            yield "", True
-            continue
-        if fence or _MARKUP.match(line):
+    whole = lines(text)
+    code = fenced(whole)
+    for n, line in enumerate(whole):
+        if n in code or _MARKUP.match(line):
             yield "", True
         else:
             item = _ITEM.match(line)
