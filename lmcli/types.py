@@ -263,6 +263,33 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class TrainingStep:
+    """Where a training run is: `step` of `steps`, the mean loss since the last such event, and tokens a second.
+
+    `metric` is what the validation set is measured by, and `best` the best value so far, None before the first.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    metric: str = "loss"
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the validation set says of a checkpoint after `step` steps; `improved` where it is the best so far."""
+
+    step: int
+    epoch: float
+    metrics: dict[str, float]
+    improved: bool = False
+
+
+@dataclass(frozen=True)
 class Done:
     """The last event of every stream."""
 
@@ -270,7 +297,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Sources | Done
+Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Sources | TrainingStep | Validation | Done
 
 
 @dataclass(frozen=True)

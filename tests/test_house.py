@@ -16,20 +16,23 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"repl", "bench", "evaluation"},
+    {"repl", "bench", "training"},
+    {"evaluation"},
     {"tasks", "render", "engine"},
+    {"data"},
     {"text", "checkpoints"},
     {"environment", "settings", "parameters"},
     {"protocols"},
     {"types", "errors", "__init__"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
-         "llama_cpp", "llguidance"}  # fmt: skip
+         "llama_cpp", "llguidance", "accelerate", "peft", "sacrebleu"}  # fmt: skip
 ONLY_IN = {
-    "torch": ("engine/", "bench/sides/"), "transformers": ("engine/", "bench/sides/"),
+    "torch": ("engine/", "bench/sides/", "training/"), "transformers": ("engine/", "bench/sides/", "training/"),
     "llama_cpp": ("bench/sides/",), "rich": ("render/drawing.py",),
     "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py",),
     "click": ("cli.py", "commands/"), "llguidance": ("engine/grammar.py",),
+    "accelerate": ("training/",), "peft": ("training/",), "sacrebleu": ("evaluation/",),
 }  # fmt: skip
 COMMANDS = sorted(file.stem for file in (PACKAGE / "commands").glob("[a-z]*.py"))
 

@@ -1,0 +1,38 @@
+"""Examples: what a checkpoint learns from or is measured by, one a row of a file: an input and the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lmcli.types import Message
+
+TrainingTask = Literal["classify", "translate", "summarize", "chat", "generate", "masked"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row stands: a file and the line it begins in, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """An input and its answer.
+
+    `answer` is a label, a translation or a summary; empty where the text itself is to be continued. A chat has
+    `messages` in place of both. `second` is the other text of a pair that is judged together. `languages` are those of
+    text and answer (ISO 639-1) where the answer is a translation.
+    """
+
+    text: str = ""
+    answer: str = ""
+    messages: tuple[Message, ...] = ()
+    second: str | None = None
+    languages: tuple[str, str] | None = None
+    place: Place = Place("", 0)

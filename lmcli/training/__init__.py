@@ -1,0 +1,1 @@
+"""Training: fine-tune a checkpoint on examples, or train one from nothing."""
