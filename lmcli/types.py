@@ -12,6 +12,7 @@ from typing import Literal
 
 Kind = Literal["causal", "seq2seq", "classifier", "qa"]
 Role = Literal["system", "user", "assistant"]
+Method = Literal["occlusion", "gradient-x-input", "integrated-gradients"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -171,12 +172,23 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Which words of `text` carry a label, found by the `method` (occlusion), in their order."""
+class Faithfulness:
+    """A label's probability without the `removed` words that weigh the most for it, and without as many others."""
 
-    method: str
+    removed: int
+    without_heaviest: float
+    without_random: float  # the mean of several draws
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which words of `text` carry `label`, found by the `method`, in their order; and whether that holds, if asked."""
+
+    method: Method
+    label: str
     text: str
     words: tuple[Weight, ...]
+    faithfulness: Faithfulness | None = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +275,34 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A token that could stand in a place of a text, and how probable the language model holds it there."""
+
+    id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token of a text, and what else the language model held likely in its place.
+
+    `text` is the token by itself, `shown` what became readable with it: nothing while a character is incomplete, and
+    of a mark that ends an answer. `probability` is the model's own, before temperature and filters. The likeliest token
+    has `rank` 1; `entropy` (bits) says how open the place was; `rivals` are the likeliest others, likeliest first.
+    """
+
+    id: int
+    text: str
+    shown: str
+    probability: float
+    surprise: float  # -log2 of the probability, in bits
+    rank: int
+    entropy: float
+    rivals: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainingStep:
     """Where a training run is: `step` of `steps`, the mean loss since the last such event, and tokens a second.
 
@@ -297,7 +337,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Sources | TrainingStep | Validation | Done
+Event = Chunk | Reasoning | Label | Choice | Progress | Notice | Timing | Sources | TrainingStep | Validation | Done
 
 
 @dataclass(frozen=True)
@@ -309,22 +349,27 @@ class TaskResult:
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
     sources: Sources | None = None
+    choices: tuple[Choice, ...] = ()
 
     @staticmethod
     def fold(events: Iterable[Event]) -> TaskResult:
         """Consume a stream of events to its end."""
         text, label, sources, done = "", None, None, Done("stop")
+        choices: list[Choice] = []
         for event in events:
             match event:
                 case Chunk():
                     text += event.text
+                case Choice():
+                    text += event.shown
+                    choices.append(event)
                 case Label():
                     label = event
                 case Sources():
                     sources = event
                 case Done():
                     done = event
-        return TaskResult(text, label, done.finish_reason, done.usage, sources)
+        return TaskResult(text, label, done.finish_reason, done.usage, sources, tuple(choices))
 
 
 Prompt = Conversation | str  # A conversation goes through the chat template, a string is continued as it is.
