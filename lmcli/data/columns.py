@@ -129,7 +129,8 @@ class Chooser:
             return Columns(self.wish.text, self.wish.answer), languages or self._told(self.wish)
         spoken = self._languages()
         if languages is None and not (self.wish.text or self.wish.answer) and len(spoken) == 2:
-            languages = (list(spoken)[0], list(spoken)[1])
+            source, target = spoken
+            languages = (source, target)
         sides = [spoken.get(code, ()) for code in languages or ("", "")]
         names = [self._one(side, word) for side, word in zip(sides, ("text", "answer"), strict=True)]
         usual = _USUAL["translate"]

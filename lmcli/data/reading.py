@@ -16,6 +16,8 @@ from lmcli.text.records import damage
 
 Fields = Mapping[str, Any]
 Languages = tuple[str, str]
+Maker = Callable[[Fields, Place], Example]
+USUAL = Columns()
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Reading:
 def read_examples(
     files: Sequence[str],
     task: ExampleTask,
-    columns: Columns = Columns(),
+    columns: Columns = USUAL,
     languages: Languages | None = None,
     both_ways: bool = False,
     encoding: str | None = None,
@@ -47,7 +49,7 @@ def read_examples(
 def read(
     files: Sequence[str],
     task: ExampleTask,
-    columns: Columns = Columns(),
+    columns: Columns = USUAL,
     languages: Languages | None = None,
     both_ways: bool = False,
     encoding: str | None = None,
@@ -92,19 +94,19 @@ def _whole(text: Text, task: ExampleTask) -> Iterator[Example | BrokenRow]:
     yield Example(text.content, place=Place(text.name, 1))
 
 
-def _examples(table: Table, make: Callable[[Fields], Example], both_ways: bool) -> Iterator[Example | BrokenRow]:
+def _examples(table: Table, make: Maker, both_ways: bool) -> Iterator[Example | BrokenRow]:
     for row in table.rows:
         place = Place(table.name, row.line)
         try:
             if row.error:
                 raise row.error
-            example = make(row.fields)
+            example = make(row.fields, place)
         except InputError as error:
             yield BrokenRow(place, error.message)
             continue
-        yield replace(example, place=place)
+        yield example
         if both_ways:
-            yield reversed_pair(replace(example, place=place))
+            yield reversed_pair(example)
 
 
 def reversed_pair(example: Example) -> Example:
@@ -113,50 +115,47 @@ def reversed_pair(example: Example) -> Example:
     return replace(example, text=example.answer, answer=example.text, languages=languages, references=(example.text,))
 
 
-def _maker(task: ExampleTask, columns: Columns, languages: Languages | None) -> Callable[[Fields], Example]:
+def _maker(task: ExampleTask, columns: Columns, languages: Languages | None) -> Maker:
     """What makes an example of a row's fields, and raises InputError where it cannot."""
     text, answer, second = str(columns.text), columns.answer, columns.second
     if task == "chat":
         return _chat(columns)
     if answer is None:
-        return lambda fields: Example(_string(fields, text))
+        return lambda fields, place: Example(_string(fields, text), place=place)
     if task == "classify":
-        return lambda fields: Example(
-            _string(fields, text).strip(), _label(fields, answer), second=_second(fields, second)
+        return lambda fields, place: Example(
+            _string(fields, text).strip(), _label(fields, answer), second=_second(fields, second), place=place
         )
 
-    def answered(fields: Fields) -> Example:
+    def answered(fields: Fields, place: Place) -> Example:
         references = _references(fields, answer)
         first = references[0] if references else ""
-        return Example(
-            _string(fields, text).strip(), first, second=_second(fields, second), languages=languages,
-            references=references,
-        )  # fmt: skip
+        asked = _second(fields, second)
+        return Example(_string(fields, text).strip(), first, (), asked, languages, place, references)
 
     return answered
 
 
-def _chat(columns: Columns) -> Callable[[Fields], Example]:
-    text, answer, second = str(columns.text), columns.answer, columns.second
+def _chat(columns: Columns) -> Maker:
+    text, answer = str(columns.text), columns.answer
+    more = columns.second or ("input" if text != "input" else None)
 
-    def conversation(fields: Fields) -> Example:
+    def conversation(fields: Fields, place: Place) -> Example:
         system = _optional(fields, "system")
         if answer is None:
             said = chats.messages(fields.get(text), system)
         else:
-            more = _optional(fields, second or "input") if (second or text != "input") else ""
-            said = chats.exchange(
-                "\n\n".join(filter(None, (_string(fields, text), more))), _string(fields, answer), system
-            )
+            prompt = "\n\n".join(filter(None, (_string(fields, text), _optional(fields, more))))
+            said = chats.exchange(prompt, _string(fields, answer), system)
         for message in said:
             _whole_characters(message.content)
-        return Example(messages=said)
+        return Example(messages=said, place=place)
 
     return conversation
 
 
-def _optional(fields: Fields, name: str) -> str:
-    return _string(fields, name) if fields.get(name) else ""
+def _optional(fields: Fields, name: str | None) -> str:
+    return _string(fields, name) if name and fields.get(name) else ""
 
 
 def _second(fields: Fields, name: str | None) -> str | None:
@@ -177,8 +176,10 @@ _ABSENT = object()
 
 
 def _whole_characters(text: str) -> str:
-    if not text.isascii() and (error := damage(text)):
-        raise error
+    try:
+        text.encode()  # Of all ways to find a lone surrogate the fastest.
+    except UnicodeEncodeError:
+        raise damage(text) or InputError("it holds half a character") from None
     return text
 
 
@@ -202,4 +203,4 @@ def _references(fields: Fields, name: str) -> tuple[str, ...]:
     texts = [one.get("text") if isinstance(one, Mapping) else one for one in value]
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"its field '{name}' holds no texts")
-    return tuple(dict.fromkeys(_whole_characters(text).strip() for text in texts))
+    return tuple(dict.fromkeys(_whole_characters(str(text)).strip() for text in texts))
