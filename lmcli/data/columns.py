@@ -127,7 +127,11 @@ class Chooser:
     def _translation(self, languages: tuple[str, str] | None) -> tuple[Columns, tuple[str, str] | None]:
         if self.wish.text and self.wish.answer:
             return Columns(self.wish.text, self.wish.answer), languages or self._told(self.wish)
-        spoken = self._languages()
+        spoken = self._languages(set() if languages else _NO_LANGUAGE)
+        if languages is None and not (self.wish.text or self.wish.answer) and len(spoken) > 2:
+            raise UsageError(
+                f"{self.file} has more than two languages: {', '.join(spoken)}", "name two of them: --from and --to"
+            )
         if languages is None and not (self.wish.text or self.wish.answer) and len(spoken) == 2:
             source, target = spoken
             languages = (source, target)
@@ -139,11 +143,11 @@ class Chooser:
         return Columns(text, answer), languages
 
     def _told(self, columns: Columns) -> tuple[str, str] | None:
-        codes = [next((code for code, own in self._languages().items() if name in own), None)
+        codes = [next((code for code, own in self._languages(set()).items() if name in own), None)
                  for name in (columns.text, columns.answer)]  # fmt: skip
         return (codes[0], codes[1]) if codes[0] and codes[1] else None
 
-    def _languages(self) -> dict[str, list[str]]:
+    def _languages(self, excluded: set[str]) -> dict[str, list[str]]:
         """The columns that are named like a language, by its code; one that is named by the code alone goes first."""
         spoken: dict[str, list[str]] = {}
         for name in self.names:
@@ -151,7 +155,7 @@ class Chooser:
                 code = parse(name)
             except UsageError:
                 continue
-            if _plain(name) not in _NO_LANGUAGE:
+            if _plain(name) not in excluded:
                 spoken.setdefault(code, []).append(name)
         return {code: [name for name in names if name.casefold() == code.casefold()] or names
                 for code, names in spoken.items()}  # fmt: skip

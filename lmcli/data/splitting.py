@@ -30,10 +30,11 @@ def split(examples: Sequence[Example], share_or_count: float | None = None, seed
         return _split_ends(examples, _share(sum(len(example.text) for example in examples), share_or_count))
     groups: dict[str, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(list))
     labels: dict[bytes, str] = {}
+    classes = _are_classes(examples)
     for index, example in enumerate(examples):
         key = _key(example, seed)
         # A text with two labels counts for its first, so that it is not parted.
-        groups[labels.setdefault(key, _label(example))][key].append(index)
+        groups[labels.setdefault(key, example.answer if classes else "")][key].append(index)
     kept = _kept(groups, round(_share(len(examples), share_or_count) * len(examples)))
     train = [example for index, example in enumerate(examples) if index not in kept]
     return train, [examples[index] for index in sorted(kept)]
@@ -52,16 +53,18 @@ def _share(total: int, share_or_count: float | None) -> float:
     return share_or_count if share_or_count < 1 else min(share_or_count / total, 1.0)
 
 
-def _label(example: Example) -> str:
-    """The label of a classified text; of other examples nothing, for no two answers are the same."""
-    return "" if example.references or example.languages else example.answer
+def _are_classes(examples: Sequence[Example]) -> bool:
+    """Whether the answers are labels: they come again and again, and none is a text of its own."""
+    if any(example.references or example.languages for example in examples):
+        return False
+    return 2 * len({example.answer for example in examples}) <= len(examples)
 
 
 def _key(example: Example, seed: int) -> bytes:
-    return blake2b(f"{seed} {same_text(_identity(example))}".encode(), digest_size=12).digest()
+    return blake2b(f"{seed} {same_text(identity(example))}".encode(), digest_size=12).digest()
 
 
-def _identity(example: Example) -> str:
+def identity(example: Example) -> str:
     """What must not be on both sides: the text, or of a chat all that is said before the first answer."""
     if example.messages:
         first = next((n for n, said in enumerate(example.messages) if said.role == "assistant"), len(example.messages))
@@ -77,7 +80,7 @@ def _kept(groups: Mapping[str, Mapping[bytes, list[int]]], count: int) -> set[in
     kept: set[int] = set()
     for label, quota in _quotas({label: _size(group) for label, group in groups.items()}, count, total).items():
         room = quota
-        for key in sorted(groups[label]):
+        for key in sorted(groups[label])[1:]:  # One is left to learn from.
             indices = groups[label][key]
             if len(indices) <= room:
                 kept.update(indices)
