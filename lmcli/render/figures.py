@@ -7,9 +7,9 @@ _OF_A_HUNDRED = ("bleu", "chrf", "perplexity")
 
 
 def figure(metric: str, value: float) -> str:
-    """A metric's value as it is usually written: accuracy 0.876 as `87.6 %`, macro F1 as `0.876`, BLEU as `25.3`."""
+    """A metric's value as it is usually written: accuracy 0.876 as `87.6%`, macro F1 as `0.876`, BLEU as `25.3`."""
     if metric in _SHARES:
-        return f"{100 * value:.1f} %"
+        return f"{value:.1%}"
     if metric in _OF_A_HUNDRED:
         return f"{value:,.1f}"
     return f"{value:.3f}"

@@ -146,7 +146,7 @@ def _margin(metric: str, value: float, examples: int) -> str:
     """How far a share of so many examples may lie from that of all texts, 95 times of 100."""
     if metric not in ("accuracy", "exact_match") or not examples or not 0 <= value <= 1:
         return ""
-    return f" ± {196 * math.sqrt(value * (1 - value) / examples):.1f}"
+    return f" ± {1.96 * math.sqrt(value * (1 - value) / examples):.1%}"
 
 
 _TITLES: dict[str, str] = {
