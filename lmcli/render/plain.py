@@ -30,11 +30,8 @@ from lmcli.types import (
     Timing,
     TrainingStep,
     Usage,
-<<<<<<< HEAD
-    Weight,
-=======
     Validation,
->>>>>>> main
+    Weight,
 )
 
 _LOG_SECONDS = 10
