@@ -5,6 +5,7 @@ Everything here is frozen and made of the standard library, so any file may impo
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -300,6 +301,51 @@ class Choice:
     rank: int
     entropy: float
     rivals: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttentionWish:
+    """What an encoder-decoder is to write while it is looked at: into `target` (ISO 639-1) from `source`, None to find
+    out or to summarize; or just `written`."""
+
+    source: str | None = None
+    target: str | None = None
+    written: str | None = None
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Where each token of `rows` looks among those of `columns`, in every layer and head.
+
+    `part` is the encoder's or the decoder's own attention, or the decoder's to the encoder. `weights` (layers, heads,
+    rows, columns) lie flat in an array of floats; those of a row in one head add up to 1.
+    """
+
+    part: Literal["encoder", "decoder", "cross"]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    layers: int
+    heads: int
+    weights: array[float]
+
+    def mean(self, layer: int | None = None, head: int | None = None) -> list[list[float]]:
+        """The weights (rows, columns) in one layer and head (from 0), None the mean over all."""
+        size, width = len(self.rows) * len(self.columns), len(self.columns)
+        layers = range(self.layers) if layer is None else [layer]
+        heads = range(self.heads) if head is None else [head]
+        starts = [(i * self.heads + j) * size for i in layers for j in heads]
+        flat = [sum(self.weights[start + k] for start in starts) / len(starts) for k in range(size)]
+        return [flat[first : first + width] for first in range(0, size, width)]
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """The attention of a checkpoint over `text`, and what it wrote for it where it rewrites texts."""
+
+    checkpoint: str
+    text: str
+    maps: tuple[AttentionMap, ...]
+    written: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ Examples:
 METHODS = ("occlusion", "gradient-x-input", "integrated-gradients")
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG, short_help="Show what each word adds to the probability of a label.")
 @texts_argument
 @click.option("--task", "kind", type=click.Choice(["sentiment", "classify"]),
               help="What the text is judged by.  [default: classify with --labels, else sentiment]")  # fmt: skip

@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG, short_help="Show how probable each token of an answer or a text is.")
 @click.argument("prompt", required=False)
 @click.option(
     "--text", "file", metavar="FILE", help="Read the text in FILE, behind PROMPT if there is one; write none."

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lmcli.commands import _explain_label, _explain_tokens
+from lmcli.commands import _explain_attention, _explain_label, _explain_tokens
 from lmcli.commands._help import Command
 
 EPILOG = """\b
@@ -38,3 +38,4 @@ def command(**_: Any) -> None:
 
 command.add_command(_explain_label.command, "label")
 command.add_command(_explain_tokens.command, "tokens")
+command.add_command(_explain_attention.command, "attention")

@@ -20,6 +20,11 @@ class Spelling:
         by_bytes = self._backend is not None and self._backend.token_to_id("Ġ") is not None
         self._bytes: Mapping[str, int] = byte_characters() if by_bytes else {}
 
+    @property
+    def by_vocabulary(self) -> bool:
+        """Whether the vocabulary is at hand, whose spelling tells a leading space."""
+        return self._backend is not None
+
     def __call__(self, token: int) -> str:
         """Its text; a byte that is no character alone as \\xe4, a token without any text as <17>."""
         raw = self._backend.id_to_token(token) if self._backend else None
