@@ -76,8 +76,9 @@ class ScheduledTrainer(Trainer):
             train_dataset=Batches(objective, train, batches),
             eval_dataset=Batches(objective, validating.samples, []),
             compute_loss_func=Loss(objective.weights, recipe.label_smoothing),
-            callbacks=[_Reporting(report, objective, train, batches, recipe, processes)],
         )
+        self._reporting = _Reporting(report, objective, train, batches, recipe, processes)
+        self.add_callback(self._reporting)
         self.remove_callback(PrinterCallback)
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
@@ -92,6 +93,7 @@ class ScheduledTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss of the validation set and the objective's own figures, computed by all processes together."""
+        begun = time.perf_counter()
         samples, mine = self._validating.samples, slice(self.accelerator.process_index, None, self._processes)
         batches = in_order([sample.length for sample in samples], self._recipe.batch_size, _VALIDATION_TOKENS)[mine]
         loader = DataLoader(Batches(self._objective, samples, batches), batch_size=None)
@@ -104,6 +106,7 @@ class ScheduledTrainer(Trainer):
                 total += loss
                 if predictions is not None:
                     found |= dict(zip(indices, predictions.tolist(), strict=True))
+        self._reporting.measuring_seconds += time.perf_counter() - begun
         return self._figures(self._gathered(total), self._joined(found))
 
     @property
@@ -154,6 +157,7 @@ class _Reporting(TrainerCallback):
         self._batches_a_step = recipe.accumulation * processes
         self._epochs = recipe.epochs
         self._last: tuple[int, float] | None = None
+        self.measuring_seconds = 0.0  # since the last report: none of the training's
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = (state.global_step, time.perf_counter())
@@ -162,13 +166,14 @@ class _Reporting(TrainerCallback):
         if not state.is_world_process_zero or "loss" not in logs or self._last is None:
             return
         (before, then), now = self._last, time.perf_counter()
+        seconds, self.measuring_seconds = now - then - self.measuring_seconds, 0.0
         done, of_step = state.global_step, self._batches_a_step
         tokens = sum(self._tokens[before * of_step : done * of_step])
         self._last = (done, now)
         self._report(
             TrainingStep(
                 done, state.max_steps, self._epoch(state), logs["loss"], logs["learning_rate"],
-                tokens / (now - then), self._metric, state.best_metric,
+                tokens / seconds, self._metric, state.best_metric,
             )
         )  # fmt: skip
 
