@@ -8,10 +8,11 @@ from typing import Any
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output
+from lmcli.render.chart import Chart
 from lmcli.render.objects import failure, line, record
 from lmcli.render.sheet import Sheet
 from lmcli.render.terminal import TerminalRenderer
-from lmcli.types import Event, Notice, Progress, TaskResult
+from lmcli.types import Event, Notice, Progress, TaskResult, TrainingStep, Validation
 
 
 class JsonRenderer(TerminalRenderer):
@@ -29,7 +30,7 @@ class JsonRenderer(TerminalRenderer):
     ) -> TaskResult:
         seen = []
         for event in events:
-            if isinstance(event, Notice | Progress):
+            if isinstance(event, Notice | Progress | TrainingStep | Validation):
                 self.report(event)
             seen.append(event)
         result = TaskResult.fold(seen)
@@ -59,7 +60,10 @@ class JsonRenderer(TerminalRenderer):
     def fields(self, values: Mapping[str, Any]) -> None:
         self._add(dict(values))
 
-    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    def record(
+        self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:  # fmt: skip
         self._add(dict(values))
 
     def close(self, error: BaseException | None) -> None:
