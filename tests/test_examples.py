@@ -59,6 +59,12 @@ def test_a_packed_file_is_known_by_its_content_and_a_form_by_the_first_line() ->
     assert pairs(read_examples([file("table.txt", "text,label\na,b\n")], "classify")) == [("a", "b")]
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_may_be_parted_by_semicolons_or_tabs(mark: str) -> None:
+    name = file("a.csv", f'text{mark}label\n"one{mark} two"{mark}x\na, b{mark}y\n')
+    assert pairs(read_examples([name], "classify")) == [(f"one{mark} two", "x"), ("a, b", "y")]
+
+
 def test_each_example_tells_its_file_and_line() -> None:
     one = file("one.csv", 'text,label\n"over\ntwo lines",a\n\nnext,b\n')
     two = file("two.json", '[\n  {"text": "x", "label": "a"},\n\n  {"text": "y",\n   "label": "b"}\n]')
@@ -108,6 +114,9 @@ def test_parquet_without_pyarrow_names_what_to_install(monkeypatch: pytest.Monke
         ("a.csv.gz", b"\x1f\x8b\x08broken", "damaged"),
         ("a.csv", b"\x00\x01\x02" * 99, "binary"),
         ("gone.csv", None, "does not exist"),
+        ("a.csv", b"text,label\n", "has no rows"),
+        ("a.json", b"[]", "has no rows"),
+        ("a.json", b'{"text": oops}', "has no rows: it is not JSON"),
     ],
 )
 def test_a_file_that_is_none_is_refused(name: str, content: bytes | None, message: str) -> None:
