@@ -11,12 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lmcli.evaluation.bootstrap import Means, whole
 from lmcli.evaluation.porter import stem
 
 NAMES = ("rouge1", "rouge2", "rougeL")
@@ -48,7 +47,7 @@ def measure(
     return RougeScores(summaries, references, language, stemming).measured
 
 
-class RougeScores:
+class RougeScores(Means):
     """The three F1 of each summary (n, 3), as bootstrap.Scores."""
 
     def __init__(
@@ -57,25 +56,21 @@ class RougeScores:
     ) -> None:  # fmt: skip
         cut = tokenizer(language, stemming)
         pairs = zip(summaries, references, strict=True)
-        self.values = np.array([_best(cut(text), map(cut, own)) for text, own in pairs], dtype=float).reshape(-1, 3)
+        values = [_best(cut(text), map(cut, own)) for text, own in pairs]
+        super().__init__(NAMES, np.array(values, dtype=float).reshape(-1, 3))
 
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def figures(self, drawn: NDArray[np.int64]) -> dict[str, float]:
-        return dict(zip(NAMES, (drawn @ self.values / max(drawn.sum(), 1)).tolist(), strict=True))
-
-    @cached_property
+    @property
     def measured(self) -> RougeFigures:
         """The figures of the whole set."""
-        return RougeFigures(**self.figures(np.ones(len(self), dtype=np.int64)), n=len(self))
+        return RougeFigures(**whole(self), n=len(self))
 
 
 def tokenizer(language: str | None, stemming: bool) -> Callable[[str], list[str]]:
     """What cuts a text of `language` into what is compared."""
-    if language in ("zh", "ja"):
+    code = (language or "en").split("-")[0]
+    if code in ("zh", "ja"):
         return lambda text: _CHARACTER.findall(text.lower())
-    if language not in ("en", None):
+    if code != "en":
         return lambda text: _WORD.findall(text.lower())
     if not stemming:
         return lambda text: _ENGLISH.findall(text.lower())
