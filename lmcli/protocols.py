@@ -56,8 +56,9 @@ class CausalEngine(Protocol):
         """The likelihood of `text`, of any length, each token once and in order, given those before it in its window.
 
         A window of `window` tokens, at most the context, moves on by `stride` of them, at most `window`: behind the
-        first window each token sees at least `window - stride` others. The first token of all, which follows nothing,
-        is not scored, unless the checkpoint begins every text with a token of its own.
+        first window each token sees at least `window - stride` others. The first token of all follows nothing and is
+        not scored: it makes a first stretch of no tokens, which says what it says. Where the checkpoint begins every
+        text with a token of its own, it is that one.
         """
 
 

@@ -127,6 +127,8 @@ class GenerationEngine:
         # What the checkpoint begins a text with, not what it may end one with.
         tokens = [*self.tokenizer.encode_text("")[:1], *self.tokenizer.encode_continuation(text)]
         with memory_errors(self.checkpoint):
+            if tokens:
+                yield Stretch(0, 0.0, self.tokenizer.decode(tokens[:1]))
             for first, end, found in slide(self.decoder, tokens, window, stride):
                 yield Stretch(end - first, found, self.tokenizer.decode(tokens[first:end]))
 

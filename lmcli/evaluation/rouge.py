@@ -24,6 +24,7 @@ _WORD = re.compile(r"\w+")
 # A character of Chinese or Japanese is a token of its own; a run of other letters and digits is one.
 _IDEOGRAPHS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CHARACTER = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
+_UNITS = {"characters": _CHARACTER, "words": _WORD, "english-words": _ENGLISH}
 Tokens = Sequence[str]
 
 
@@ -65,15 +66,21 @@ class RougeScores(Means):
         return RougeFigures(**whole(self), n=len(self))
 
 
-def tokenizer(language: str | None, stemming: bool) -> Callable[[str], list[str]]:
-    """What cuts a text of `language` into what is compared."""
+def unit_of(language: str | None, stemming: bool) -> str:
+    """What texts of `language` are compared by, in a word for a signature."""
     code = (language or "en").split("-")[0]
     if code in ("zh", "ja"):
-        return lambda text: _CHARACTER.findall(text.lower())
+        return "characters"
     if code != "en":
-        return lambda text: _WORD.findall(text.lower())
-    if not stemming:
-        return lambda text: _ENGLISH.findall(text.lower())
+        return "words"
+    return "english-stems" if stemming else "english-words"
+
+
+def tokenizer(language: str | None, stemming: bool) -> Callable[[str], list[str]]:
+    """What cuts a text of `language` into what is compared."""
+    unit = unit_of(language, stemming)
+    if unit in _UNITS:
+        return lambda text: _UNITS[unit].findall(text.lower())
     # rouge-score leaves words of up to three letters as they are.
     return lambda text: [stem(word) if len(word) > 3 else word for word in _ENGLISH.findall(text.lower())]
 
