@@ -134,7 +134,7 @@ class ScheduledTrainer(Trainer):
             figures |= self._objective.measure(self._validating.examples, predictions)
         named = {f"eval_{name}": value for name, value in figures.items()}
         self.log(dict(named))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
         return named
 
 
