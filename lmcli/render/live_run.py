@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from lmcli.render.live_line import LiveLine
-from lmcli.render.run_line import ASCII, BarStyle, RunPace, fit, share_done, validation_parts
+from lmcli.render.run_line import ASCII, UNICODE, RunPace, fit, share_done, validation_parts
 from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
 from lmcli.types import Progress, TrainingStep, Validation
@@ -21,7 +21,7 @@ class LiveRun:
     def __init__(self, stream: TextIO, variables: Mapping[str, str], color: bool) -> None:
         self._stream, self._color = stream, color
         self._line, self._pace = LiveLine(stream, variables), RunPace()
-        self._style = BarStyle() if knows_unicode(variables) else ASCII
+        self._style = UNICODE if knows_unicode(variables) else ASCII
         self._parts: Mapping[str, str] = {}
         self._share = 0.0
 
@@ -49,7 +49,7 @@ class LiveRun:
         """How far the validation is, in the place of what stands still meanwhile."""
         if self._parts and self._line.due:
             share = event.done / event.total if event.total else 0.0
-            kept = {name: text for name, text in self._parts.items() if name in ("share", "step", "epoch", "left")}
+            kept = {name: text for name, text in self._parts.items() if name not in ("best", "short_best", "rate")}
             self._draw(kept | {"loss": f"validating {share:.0%}"})
 
     def _validation(self, event: Validation) -> None:

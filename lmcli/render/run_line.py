@@ -12,14 +12,15 @@ from lmcli.render.smoothing import Smoothing
 from lmcli.types import TrainingStep, Validation
 
 _LOG_SECONDS, _LOG_LINES = 60, 20
-_NARROWEST, _WIDEST = 10, 30  # columns of the bar
+_NARROWEST, _WIDEST = 8, 30  # columns of the bar
 # What the line tells, from a wide terminal to a narrow one.
 _LAYOUTS = (
     ("share", "step", "epoch", "loss", "best", "rate", "left"),
     ("share", "step", "epoch", "loss", "short_best", "rate", "left"),
     ("share", "step", "epoch", "loss", "short_best", "left"),
-    ("share", "step", "loss", "short_best", "left"),
-    ("share", "step", "loss", "left"),
+    ("share", "count", "epoch", "loss", "short_best", "left"),
+    ("share", "count", "loss", "short_best", "left"),
+    ("share", "count", "loss", "left"),
     ("share", "loss", "left"),
     ("share", "loss"),
     ("share",),
@@ -41,6 +42,7 @@ class RunPace:
         told = {
             "share": f"{share_done(event):.0%}",
             "step": f"step {event.step:,}/{event.steps:,}",
+            "count": f"{event.step:,}/{event.steps:,}",
             "epoch": f"epoch {event.epoch:.1f}",
             "loss": f"loss {self._smoothing.add(event):.3f}",
         }
@@ -92,7 +94,7 @@ class BarStyle:
     left: str = "─"
 
 
-ASCII = BarStyle("=", ">", "-")
+UNICODE, ASCII = BarStyle(), BarStyle("=", ">", "-")
 
 
 def fit(parts: Mapping[str, str], columns: int, style: BarStyle, share: float) -> tuple[str, str]:
