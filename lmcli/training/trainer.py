@@ -134,7 +134,7 @@ class ScheduledTrainer(Trainer):
             figures |= self._objective.measure(self._validating.examples, predictions)
         named = {f"eval_{name}": value for name, value in figures.items()}
         self.log(dict(named))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
         return named
 
 
@@ -192,6 +192,7 @@ class _Reporting(TrainerCallback):
         value, best = figures[self._metric], state.best_metric
         improved = best is None or (value > best if self._higher else value < best)
         self._report(Validation(state.global_step, self._epoch(state), figures, improved))
+
     def _epoch(self, state: Any) -> float:
         done = state.global_step * self._batches_a_step
         return float(self._epochs * min(done / max(len(self._tokens), 1), 1.0))
