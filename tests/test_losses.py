@@ -19,7 +19,8 @@ from lmcli.render.losses import losses
 from lmcli.render.screen import knows_unicode
 from lmcli.render.svg import charts_picture
 from lmcli.render.terminal_chart import ASCII, draw_chart
-from lmcli.training.curves import FILE, draw_losses
+from lmcli.training.card import PICTURE
+from lmcli.training.curves import draw_losses
 from lmcli.training.log import TrainingEvent, TrainingLog
 from lmcli.types import TrainingStep, Validation
 
@@ -167,8 +168,8 @@ def test_at_the_end_a_terminal_has_the_plot_and_the_folder_its_picture(
     stderr = Terminal() if terminal else io.StringIO()
     environment = Environment(io.BytesIO(), io.StringIO(), stderr, {}, lambda: None)  # type: ignore[arg-type,return-value]
     renderer = pick(environment, Output(quiet=quiet))
-    draw_losses(trained(tmp_path, events()), renderer)
-    assert ElementTree.parse(tmp_path / FILE).getroot().tag == f"{SVG}svg"
+    draw_losses(trained(tmp_path, events()), "mine", renderer)
+    assert ElementTree.parse(tmp_path / PICTURE).getroot().tag == f"{SVG}svg"
     assert bool(stderr.getvalue()) == (terminal and not quiet)
     assert ("◆" in stderr.getvalue()) == (terminal and not quiet)
 

@@ -235,6 +235,12 @@ class TestOnATerminal:
         run.tell(step(51), until="step 51/100")
         assert "validating" not in run.lines[1]
 
+    def test_the_live_line_moves_between_the_steps_that_tell_of_figures(self, start: Callable[..., Run]) -> None:
+        run = start()
+        run.tell(Progress(3, 100, "training steps"), until="3% · step 3/100")
+        run.tell(step(50), Progress(57, 100, "training steps"), until="57% · step 57/100 · epoch 1.5 · loss 0.500")
+        assert len(run.lines) == 1
+
     def test_without_colour_there_are_no_colours(self, start: Callable[..., Run]) -> None:
         run = start(NO_COLOR="1", LC_ALL="C")
         run.tell(step(50), validation(50, improved=True), step(51), until="step 51/100")

@@ -11,7 +11,7 @@ from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
 from lmcli.types import Progress, TrainingStep, Validation
 
-VALIDATION = "validation examples"  # the unit of a Progress that is part of a run
+STEPS, VALIDATION = "training steps", "validation examples"  # the units of a Progress that is part of a run
 _CYAN, _DIM, _BEST = "36", "2", "1;32"  # SGR
 
 
@@ -26,24 +26,25 @@ class LiveRun:
         self._share = 0.0
 
     def show(self, event: TrainingStep | Validation | Progress) -> None:
-        """`Progress` is that of the validation under way."""
+        """`Progress` is that of the steps between two events, or of the validation under way."""
         match event:
             case TrainingStep():
-                self._step(event)
+                # The pace is told of each loss, whether or not it is drawn.
+                self._step(self._pace.parts(event), event.step, event.steps)
             case Validation():
                 self._validation(event)
+            case Progress(unit=unit) if unit == STEPS:
+                self._step(self._pace.moved(event.done, event.total), event.done, event.total)
             case Progress():
                 self._validating(event)
 
     def clear(self) -> None:
         self._line.clear()
 
-    def _step(self, event: TrainingStep) -> None:
-        # The pace is told of each step, whether or not it is drawn.
-        self._parts = self._pace.parts(event)
-        self._share = share_done(event)
-        if self._line.due or event.step >= event.steps:
-            self._draw(self._parts)
+    def _step(self, parts: Mapping[str, str], step: int, steps: int) -> None:
+        self._parts, self._share = parts, share_done(step, steps)
+        if self._line.due or step >= steps:
+            self._draw(parts)
 
     def _validating(self, event: Progress) -> None:
         """How far the validation is, in the place of what stands still meanwhile."""
