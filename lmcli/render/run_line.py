@@ -12,7 +12,7 @@ from lmcli.render.smoothing import Smoothing
 from lmcli.types import TrainingStep, Validation
 
 _LOG_SECONDS, _LOG_LINES = 60, 20
-_NARROWEST, _WIDEST = 8, 30  # columns of the bar
+_NARROWEST, _WIDEST = 7, 30  # columns of the bar
 # What the line tells, from a wide terminal to a narrow one.
 _LAYOUTS = (
     ("share", "step", "epoch", "loss", "best", "rate", "left"),
@@ -83,7 +83,8 @@ def validation_parts(event: Validation) -> Iterator[str]:
     """For example `step 400`, `epoch 1.0`, `accuracy 87.6%`, `loss 0.310`, `best`."""
     yield f"step {event.step:,}"
     yield f"epoch {event.epoch:.1f}"
-    yield from (f"{name} {figure(name, value)}" for name, value in event.metrics.items())
+    figures = sorted(event.metrics.items(), key=lambda item: item[0] == "loss")  # What it is measured by goes before.
+    yield from (f"{name} {figure(name, value)}" for name, value in figures)
     if event.improved:
         yield "best"
 
@@ -101,8 +102,11 @@ UNICODE, ASCII = BarStyle(), BarStyle("=", ">", "-")
 
 
 def fit(parts: Mapping[str, str], columns: int, style: BarStyle, share: float) -> tuple[str, str]:
-    """The bar and the text behind it, which together leave a column free; the bar is empty where there is no room."""
-    room = columns - 1
+    """The bar and the text behind it; the bar is empty where there is no room.
+
+    Three columns stay free: one for the cursor, and two for the ^C that a terminal shows where it is typed.
+    """
+    room = columns - 3
     for layout in _LAYOUTS:
         text = " · ".join(parts[name] for name in layout if name in parts)
         bar = min(room - len(text) - 1, _WIDEST)
