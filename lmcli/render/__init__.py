@@ -62,7 +62,7 @@ class Renderer(Protocol):
     def report(self, event: Event) -> None:
         """Tell the user, on stderr, of a Progress or a Notice, or where a training run is.
 
-        A Progress counted in `live_run.VALIDATION` is part of the run.
+        A Progress counted in `live_run.STEPS` or `live_run.VALIDATION` is part of the run.
         """
 
     def status(self, text: str) -> AbstractContextManager[None]:

@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lmcli.data.examples import Example
+from lmcli.render.live_run import STEPS, VALIDATION
 from lmcli.training.loss import IGNORED, Loss, cross_entropies
 from lmcli.training.objectives import Objective, Sample
 from lmcli.training.recipe import Recipe
 from lmcli.training.schedule import in_order, schedule
-from lmcli.types import Event, TrainingStep, Validation
+from lmcli.types import Event, Progress, TrainingStep, Validation
 
 _REPORTS = 200  # of the loss in a run, at least
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
@@ -101,7 +102,8 @@ class ScheduledTrainer(Trainer):
         total = torch.zeros(2, dtype=torch.float64)
         found: dict[int, Any] = {}
         with torch.inference_mode():
-            for indices, batch in zip(batches, loader, strict=True):
+            for done, (indices, batch) in enumerate(zip(batches, loader, strict=True)):
+                self._report(Progress(done, len(batches), VALIDATION))
                 loss, predictions = self._measure(batch)
                 total += loss
                 if predictions is not None:
@@ -161,6 +163,10 @@ class _Reporting(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = (state.global_step, time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._report(Progress(state.global_step, state.max_steps, STEPS))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs or self._last is None:
