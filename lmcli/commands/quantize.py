@@ -17,6 +17,7 @@ EPILOG = """\b
 Examples:
   lmcli quantize qwen3-0.6b
   lmcli quantize qwen3-0.6b --bits 4 -o small
+  lmcli quantize distilbert-sentiment
   lmcli chat -m small
 """
 
@@ -32,7 +33,11 @@ Examples:
 def command(
     environment: Environment, ref: str, bits: str, output: str | None, file: str | None, force: bool, renderer: Renderer
 ) -> None:
-    """Write the decoder REF with the weights of its linear layers in fewer bits, and compare the two."""
+    """Write the checkpoint REF with its weights in fewer bits, and compare the two.
+
+    Of a decoder those of its linear layers in 8 bits or 4; of a classifier, a reader of answers or an encoder-decoder
+    the embeddings, too, in 8.
+    """
     from lmcli import checkpoints, engine
     from lmcli.commands._engine import EngineChoice
     from lmcli.commands._quantized import COLUMNS, record, rows, text_of

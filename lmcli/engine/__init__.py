@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmcli.engine.agreement import Agreement
     from lmcli.engine.comparison import Comparison
     from lmcli.protocols import Engine
     from lmcli.types import Checkpoint, Event, Grammar, LoadOptions
@@ -41,10 +42,11 @@ def load(
 
 
 def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
-    """Write into `folder` the decoder `checkpoint` with the linear layers of its blocks in `bits` (8 or 4).
+    """Write into `folder` the `checkpoint` with its linear layers in `bits` (8, or 4 of a decoder).
 
-    Embeddings, the head and norms stay as they are. A folder that is there is replaced once the new one is whole.
-    Raises UsageError for what is no decoder of ours or is quantized already, LmcliError where the disk is full.
+    A decoder's embeddings, head and norms stay as they are; of any other checkpoint the embeddings have 8 bits, too. A
+    folder that is there is replaced once the new one is whole. Raises UsageError for what our engines do not run or is
+    quantized already, LmcliError where the disk is full.
     """
     _ready()
     from lmcli.engine import quantizing
@@ -54,9 +56,14 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
 
 def compare(
     before: Checkpoint, after: Checkpoint, text: str, options: LoadOptions, report: Callable[[Event], None]
-) -> Comparison:
-    """How far two decoders of one vocabulary are apart on `text`; see comparison.compare."""
+) -> Comparison | Agreement:
+    """How far two checkpoints of one kind and vocabulary are apart on `text`; see comparison.compare, of decoders, and
+    agreement.agree."""
     _ready()
+    if before.kind != "causal":
+        from lmcli.engine.agreement import agree
+
+        return agree(before, after, text, options, report)
     from lmcli.engine import comparison
 
     return comparison.compare(before, after, text, options, report)

@@ -1,4 +1,5 @@
-"""Quantizing: writes a decoder's checkpoint with the linear layers of its blocks in 8 or 4 bits."""
+"""Quantizing: writes a decoder's checkpoint with the linear layers of its blocks in 8 or 4 bits, one of any other kind
+with its embeddings, too, in 8."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from lmcli.checkpoints.checkpoint import read_config
 from lmcli.checkpoints.writing import SafetensorsWriter, TensorInfo, copy_companions, new_folder
-from lmcli.engine import torch_engine
 from lmcli.engine.config import NotUnderstood
+from lmcli.engine.loading import our_engine
 from lmcli.engine.quantization import GROUP
 from lmcli.engine.quantized_weights import quantizable, quantize_tensor
 from lmcli.engine.weights import read_weights
@@ -30,12 +31,12 @@ _SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
 def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
     """Write `checkpoint` into `folder`, which it replaces; see lmcli.engine.quantize."""
     config = read_config(checkpoint.path)
-    check_quantizable(checkpoint, config)
+    check_quantizable(checkpoint, config, bits)
     weights = read_weights(checkpoint.path)
     # Which layers are rounded is told by names and shapes alone, so that the header comes before the first value.
     chosen = {
         name for name, weight in weights.items()
-        if weight.is_floating_point() and quantizable(name, tuple(weight.shape), bits)
+        if weight.is_floating_point() and quantizable(name, tuple(weight.shape), bits, checkpoint.kind)
     }  # fmt: skip
     if not chosen:
         raise UsageError(f"{checkpoint.name} has no layers that could be kept in {bits} bits", "use it as it is")
@@ -44,7 +45,8 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
         tensors |= _forms(name, weight, bits) if name in chosen else {name: _info(weight)}
     with new_folder(folder, sum(info.size_bytes for info in tensors.values()) + 2**24) as part:
         copy_companions(checkpoint.path, part)
-        fields = config | {"quantization_config": scheme(bits, set(weights) - chosen)}
+        left = {name for name in weights if name not in chosen}
+        fields = config | {"quantization_config": scheme(bits, left, embeddings=checkpoint.kind != "causal")}
         if not (config.get("dtype") or config.get("torch_dtype")):
             fields["dtype"] = checkpoint.dtype
         text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
@@ -57,42 +59,42 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
                 report(Progress(done, len(weights), "tensors"))
 
 
-def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
-    """Raises UsageError for what our decoder does not run, and for what is quantized already."""
+def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any], bits: int) -> None:
+    """Raises UsageError for what our engines do not run, and for what is quantized already."""
     if config.get("quantization_config"):
         raise UsageError(f"{checkpoint.name} is quantized already", "quantize the checkpoint it was made from")
-    reason = "no decoder"
+    if bits == 4 and checkpoint.kind != "causal":
+        raise UsageError(f"{checkpoint.name} is no decoder, and only they can be kept in 4 bits", "use --bits 8")
     try:
-        if checkpoint.kind == "causal":
-            torch_engine.understand(checkpoint)
-            return
+        our_engine(checkpoint.kind).understand(checkpoint)
     except NotUnderstood as error:
-        reason = f"run by transformers, because our engine does not know {error}"
-    raise UsageError(
-        f"{checkpoint.name} cannot be quantized: it is {reason}",
-        "quantize a decoder of the Llama or Qwen kind",
-    )
+        raise UsageError(
+            f"{checkpoint.name} cannot be quantized: it is run by transformers, because our engine does not know "
+            f"{error}",
+            "quantize one of another architecture: docs/checkpoints.md names ours",
+        ) from error
 
 
-def scheme(bits: int, left: set[str]) -> dict[str, Any]:
+def scheme(bits: int, left: set[str], embeddings: bool = False) -> dict[str, Any]:
     """config.json's quantization_config as compressed-tensors reads it; the tensors `left` stay as they are."""
     weights = {
         "num_bits": bits, "type": "int", "symmetric": True, "dynamic": False,
         "strategy": "channel" if bits == 8 else "group", "group_size": None if bits == 8 else GROUP,
     }  # fmt: skip
-    layers = {name.removesuffix(".weight") for name in left if name.endswith(("_proj.weight", ".gate.weight"))}
+    matrices = (".weight",) if embeddings else ("_proj.weight", ".gate.weight")
+    layers = {name.removesuffix(".weight") for name in left if name.endswith(matrices) and "norm" not in name.lower()}
     form = "int-quantized" if bits == 8 else "pack-quantized"
     # Said of the group, too: without it the library takes 8 bits beside whole activations for packed ones.
     group = {
-        "targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None,
-        "format": form,
+        "targets": ["Linear", "Embedding"] if embeddings else ["Linear"], "weights": weights,
+        "input_activations": None, "output_activations": None, "format": form,
     }  # fmt: skip
     return {
         "quant_method": "compressed-tensors",
         "format": form,
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
-        "ignore": ["lm_head", *sorted(layers)],
+        "ignore": sorted(layers) if embeddings else ["lm_head", *sorted(layers)],
         "kv_cache_scheme": None,
     }
 
