@@ -6,19 +6,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from textwrap import fill
 
 from lmcli.bench.report import COLUMNS, Report, Result, SideReport, Spread, rows, title
+from lmcli.render.chart import Chart, Curve
+from lmcli.render.svg import COLORS, WIDTH, Frame, draw_chart, picture
+from lmcli.render.svg import text as _text
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "performance.md"
 MEASURED = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- end -->)", re.DOTALL)
-WIDTH, LABELS, VALUES = 760, 170, 130  # of the plot, of the sides' names, of the numbers
+LABELS, VALUES = 170, 130  # pixels of the sides' names and of the numbers
 BAR, GAP, HEADING, CURVES = 16, 4, 34, 190
-COLORS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#b91c1c", "#6b7280")
 
 
 def generated() -> dict[Path, str]:
@@ -93,12 +94,7 @@ def plot(report: Report) -> str:
     if batches:
         parts.append(_curves(y, batches, sides))
         y += HEADING + CURVES
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 8}" width="{WIDTH}" height="{y + 8}" '
-        f'font-family="sans-serif" font-size="12" role="img">\n<title>{escape(report.checkpoint)}</title>\n'
-        f'<rect width="{WIDTH}" height="{y + 8}" fill="#ffffff"/>\n'
-    )
-    return opening + "".join(parts) + "</svg>\n"
+    return picture(report.checkpoint, parts, y + 8)
 
 
 def _bars(y: int, heading: str, results: Sequence[Result], sides: Sequence[str]) -> str:
@@ -122,35 +118,16 @@ def _bars(y: int, heading: str, results: Sequence[Result], sides: Sequence[str])
 
 
 def _curves(y: int, results: Sequence[Result], sides: Sequence[str]) -> str:
+    """A curve a side over the sizes of its batches, which lie equally far apart."""
     sizes = sorted({result.size for result in results})
-    most = max(result.spread.high for result in results) or 1.0
-    top, bottom, right = y + HEADING, y + HEADING + CURVES - 30, WIDTH - VALUES
-    step = (right - LABELS) / max(len(sizes) - 1, 1)
-    lines = [
-        _text(12, y + 20, "decode of several conversations at once, tokens/s (more is better)", "font-weight='bold'"),
-        f"<path d='M{LABELS} {top}V{bottom}H{right}' stroke='#9ca3af' fill='none'/>",
-        _text(LABELS - 8, top + 4, f"{most:.0f}", "text-anchor='end'"),
-        _text(LABELS - 8, bottom + 4, "0", "text-anchor='end'"),
-        *(_text(LABELS + i * step, bottom + 18, str(size), "text-anchor='middle'") for i, size in enumerate(sizes)),
-    ]
-    ends: list[float] = []
+    curves = []
     for side in dict.fromkeys(result.side for result in results):
-        color = COLORS[sides.index(side) % len(COLORS)]
-        own = {result.size: result.spread.median for result in results if result.side == side}
-        points = [(LABELS + sizes.index(s) * step, bottom - v / most * (bottom - top)) for s, v in own.items()]
-        path = " ".join(f"{x:.1f},{height:.1f}" for x, height in points)
-        lines.append(f"<polyline points='{path}' stroke='{color}' stroke-width='2' fill='none'/>")
-        lines += [f"<circle cx='{x:.1f}' cy='{height:.1f}' r='3' fill='{color}'/>" for x, height in points]
-        height = points[-1][1] + 4
-        while any(abs(height - other) < 13 for other in ends):  # No name is written over another.
-            height += 13
-        ends.append(height)
-        lines.append(_text(points[-1][0] + 8, height, side, f"fill='{color}'"))
-    return "\n".join(lines) + "\n"
-
-
-def _text(x: float, y: float, text: str, attributes: str = "") -> str:
-    return f"<text x='{x:g}' y='{y:g}' {attributes}>{escape(text)}</text>"
+        points = [(float(sizes.index(result.size)), result.spread.median) for result in results if result.side == side]
+        curves.append(Curve(side, tuple(points), "dots", sides.index(side)))
+    heading = "decode of several conversations at once, tokens/s (more is better)"
+    labels = {float(i): str(size) for i, size in enumerate(sizes)}
+    frame = Frame(LABELS, VALUES, HEADING + CURVES, HEADING)
+    return draw_chart(Chart(heading, "", tuple(curves), from_zero=True, x_labels=labels), y, frame)
 
 
 def _spread(spread: Spread, unit: float) -> str:

@@ -30,7 +30,7 @@ HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "
 ONLY_IN = {
     "torch": ("engine/", "bench/sides/", "training/"), "transformers": ("engine/", "bench/sides/", "training/"),
     "llama_cpp": ("bench/sides/",), "rich": ("render/drawing.py",),
-    "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py",),
+    "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py", "training/card_metadata.py"),
     "click": ("cli.py", "commands/"), "llguidance": ("engine/grammar.py",),
     "accelerate": ("training/",), "peft": ("training/",), "sacrebleu": ("evaluation/",),
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Literal
 from lmcli.types import Message
 
 TrainingTask = Literal["classify", "translate", "summarize", "chat", "generate", "masked"]
+ExampleTask = Literal[TrainingTask, "ask"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Example:
     """An input and its answer.
 
     `answer` is a label, a translation or a summary; empty where the text itself is to be continued. A chat has
-    `messages` in place of both. `second` is the other text of a pair that is judged together. `languages` are those of
-    text and answer (ISO 639-1) where the answer is a translation.
+    `messages` in place of both. `second` is the other text of a pair that is judged together, or the question that
+    `text` answers. `languages` are those of text and answer (ISO 639-1) where the answer is a translation.
+    `references` are all the right translations, summaries or answers, the first of which is `answer`; a question
+    without any is one that the text does not answer.
     """
 
     text: str = ""
@@ -36,3 +39,24 @@ class Example:
     second: str | None = None
     languages: tuple[str, str] | None = None
     place: Place = Place("", 0)
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that hold an example; None where the usual names are to be looked for.
+
+    Of a chat `text` is the column of the messages, or of the prompt where `answer` is that of the response.
+    """
+
+    text: str | None = None
+    answer: str | None = None
+    second: str | None = None
+
+
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row that holds no example, and why."""
+
+    place: Place
+    reason: str

@@ -11,7 +11,7 @@ from lmcli.render import Output
 from lmcli.render.objects import failure, line, record
 from lmcli.render.sheet import Sheet
 from lmcli.render.terminal import TerminalRenderer
-from lmcli.types import Event, Notice, Progress, TaskResult
+from lmcli.types import Event, Notice, Progress, TaskResult, TrainingStep, Validation
 
 
 class JsonRenderer(TerminalRenderer):
@@ -29,7 +29,7 @@ class JsonRenderer(TerminalRenderer):
     ) -> TaskResult:
         seen = []
         for event in events:
-            if isinstance(event, Notice | Progress):
+            if isinstance(event, Notice | Progress | TrainingStep | Validation):
                 self.report(event)
             seen.append(event)
         result = TaskResult.fold(seen)

@@ -11,6 +11,7 @@ from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output
 from lmcli.render.pace import Pace
+from lmcli.render.run_line import RunLog, validation_parts
 from lmcli.render.sheet import Sheet, sheet
 from lmcli.types import (
     Chunk,
@@ -25,7 +26,9 @@ from lmcli.types import (
     Span,
     TaskResult,
     Timing,
+    TrainingStep,
     Usage,
+    Validation,
 )
 
 _LOG_SECONDS = 10
@@ -40,6 +43,7 @@ class PlainRenderer:
         self.output = output
         self._headings = 0
         self._pace, self._logged = Pace(), time.monotonic()
+        self._run = RunLog()
 
     def heading(self, name: str) -> None:
         before = "\n" if self._headings else ""
@@ -110,6 +114,10 @@ class PlainRenderer:
                 self.aside(f"{seconds:8.3f} s  {part}\n")
             case Progress(total=0) if self.output.verbose:
                 self._log(event)  # A log file is no place for a moving bar.
+            case TrainingStep() if not self.output.quiet and (line := self._run.line(event)):
+                self.aside(line + "\n")
+            case Validation() if not self.output.quiet:
+                self.aside(" · ".join(validation_parts(event)) + "\n")
 
     @contextmanager
     def status(self, text: str) -> Iterator[None]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from lmcli.environment import Environment
 from lmcli.render import Output
+from lmcli.render.live_run import VALIDATION, LiveRun
 from lmcli.render.plain import PlainRenderer, cell, quotation, weighed_words
 from lmcli.text.printable import printable
-from lmcli.types import Event, Label, Progress, Sources
+from lmcli.types import Event, Label, Progress, Sources, TrainingStep, Validation
 
 if TYPE_CHECKING:
     from lmcli.render.drawing import Bar
@@ -30,19 +31,27 @@ class TerminalRenderer(PlainRenderer):
         self._out, self._err = self.stdout.isatty(), self.stderr.isatty()
         self._animate = self._err and not dumb and not output.quiet
         self._bar: Bar | None = None
+        self._run_line = LiveRun(self.stderr, variables, self._color)
         self._written = False  # whether the answers themselves are to be seen on the terminal
 
     def report(self, event: Event) -> None:
-        if isinstance(event, Progress) and self._animate:
-            self._advance(event)
-        else:
-            super().report(event)
+        match event:
+            case TrainingStep() | Validation() if self._animate:
+                self._take_away_bar()
+                self._run_line.show(event)
+            case Progress(unit=unit) if self._animate and unit == VALIDATION:
+                self._run_line.show(event)
+            case Progress() if self._animate:
+                self._advance(event)
+            case _:
+                super().report(event)
 
     @contextmanager
     def status(self, text: str) -> Iterator[None]:
         if not self._animate:
             yield
             return
+        self._end_bar()
         self.stderr.write(f"\r{self._dim(printable(text))}")
         self.stderr.flush()
         try:
@@ -132,6 +141,10 @@ class TerminalRenderer(PlainRenderer):
             self._end_bar()
 
     def _end_bar(self) -> None:
+        self._run_line.clear()
+        self._take_away_bar()
+
+    def _take_away_bar(self) -> None:
         if self._bar:
             self._bar.end()
             self._bar = None

@@ -170,6 +170,18 @@ def identify(text: str) -> str | None:
     return _likeliest(sample, script, counts[script])
 
 
+def is_written_in(code: str, text: str) -> bool:
+    """Whether `text` has a letter of the script that language `code` is written in, or none of any."""
+    script = language(code).script
+    wanted = [_SCRIPTS[name] for name in _WRITTEN.get(script, (script,)) if name in _SCRIPTS]
+    if not wanted or any(pattern.search(text) for pattern in wanted):
+        return True
+    return not any(pattern.search(text) for pattern in _SCRIPTS.values())
+
+
+_WRITTEN = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Kana", "Hani")}
+
+
 # Latin is counted with its accents, and Han apart from Kana: only Japanese mixes the two.
 _SCRIPTS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(f"[{ranges}]")

@@ -50,10 +50,11 @@ class Row:
     error: LmcliError | None = None
 
 
-def rows(lines: Iterable[str], form: Form, text_field: str) -> Iterator[Row]:
+def rows(lines: Iterable[str], form: Form, text_field: str | None) -> Iterator[Row]:
     """The rows of a text in `form`, each with the text of its field `text_field`; blank lines are no rows.
 
-    Raises UsageError for a header that names a column twice.
+    Without a `text_field` they have their fields alone, whatever these hold. Raises UsageError for a header that names
+    a column twice.
     """
     if form == "lines":
         return _lines(lines)
@@ -81,10 +82,10 @@ def form_of(first: str, text_field: str) -> Form | None:
 def _lines(lines: Iterable[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if text := line.strip():
-            yield Row(number, {}, _LONE_SURROGATE.sub("\ufffd", text), _damage(text))
+            yield Row(number, {}, _LONE_SURROGATE.sub("\ufffd", text), damage(text))
 
 
-def _objects(lines: Iterable[str], text_field: str) -> Iterator[Row]:
+def _objects(lines: Iterable[str], text_field: str | None) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -92,7 +93,7 @@ def _objects(lines: Iterable[str], text_field: str) -> Iterator[Row]:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-            yield Row(number, {}, error=_damage(line) or InputError(f"it is not JSON: {reason}"))
+            yield Row(number, {}, error=damage(line) or InputError(f"it is not JSON: {reason}"))
             continue
         if isinstance(value, dict):
             yield _row(number, value, text_field)
@@ -100,7 +101,7 @@ def _objects(lines: Iterable[str], text_field: str) -> Iterator[Row]:
             yield Row(number, {}, error=InputError("it is JSON, but no object", 'an object is {"name": value, …}'))
 
 
-def _table(lines: Iterable[str], form: Form, text_field: str) -> Iterator[Row]:
+def _table(lines: Iterable[str], form: Form, text_field: str | None) -> Iterator[Row]:
     cells = filter(None, _cells(lines, DELIMITERS[form]))
     header = next(cells, Cells(0, [])).values
     twice = next((name for name in header if header.count(name) > 1), None)
@@ -159,9 +160,11 @@ def _misfit(row: Cells, columns: int) -> LmcliError | None:
     )
 
 
-def _row(line: int, fields: Mapping[str, Any], text_field: str, error: LmcliError | None = None) -> Row:
+def _row(line: int, fields: Mapping[str, Any], text_field: str | None, error: LmcliError | None = None) -> Row:
+    if text_field is None:
+        return Row(line, fields, error=error)
     text = fields.get(text_field)
-    error = error or _unfit(fields, text_field) or _damage(str(text))
+    error = error or _unfit(fields, text_field) or damage(str(text))
     return Row(line, fields, "" if error else str(text), error)
 
 
@@ -197,7 +200,7 @@ _KINDS: dict[type, str] = {
 }  # fmt: skip
 
 
-def _damage(text: str) -> LmcliError | None:
+def damage(text: str) -> LmcliError | None:
     """What is wrong with a text of which some bytes, or half a pair of JSON's escapes, are no character."""
     found = _LONE_SURROGATE.search(text)
     if not found:

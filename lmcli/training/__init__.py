@@ -1,1 +1,19 @@
 """Training: fine-tune a checkpoint on examples, or train one from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lmcli.training.plan import Plan
+from lmcli.types import Event
+
+if TYPE_CHECKING:
+    from lmcli.training.run import Outcome
+
+
+def train(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
+    """The door to transformers' Trainer: run the plan. Raises LmcliError."""
+    from lmcli.training import run
+
+    return run.run(plan, report)

@@ -1,0 +1,60 @@
+"""Pair checks: whether the two sides of a translation can be translations of one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from lmcli.data.examples import Example
+from lmcli.data.findings import Checked, Finding
+from lmcli.data.splitting import same_text
+from lmcli.text.language import is_written_in, language
+
+RATIO = 6.0  # times as long as the other is no translation
+_SHORT = 30.0  # letters, of which even six times as many may be right
+_PROSE = 3  # words that a text must have to be no name, which may stay what it is
+_SWAPPED = 0.5  # of all rows, from which on it is the columns that are wrong
+_WORD = re.compile(r"[^\W\d_]{2,}")
+# One character of these scripts stands for about three Latin letters.
+_DENSE = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+
+
+def check_pairs(data: Checked) -> Checked:
+    """Without the pairs whose sides are the same, of very unlike length, or in the script of another language."""
+    wrong = sum(map(_is_elsewhere, data.train))
+    if wrong > _SWAPPED * len(data.train) and len(data.train) > 1:
+        example = next(filter(_is_elsewhere, data.train))
+        source, target = (language(code).name for code in example.languages or ("en", "en"))
+        message = f"most texts are not in the script of their language: source {source}, target {target}"
+        return data.told(
+            Finding("script", "error", message, (example.place,), "name the languages or columns the other way round")
+        )
+    data = data.without("script", "a side not in the script of its language", _is_elsewhere)
+    data = data.without("untranslated", "the translation the same as the source", _is_untranslated)
+    return data.without("ratio", f"one side more than {RATIO:.0f} times as long as the other", _is_unlike)
+
+
+def _is_elsewhere(example: Example) -> bool:
+    if example.languages is None:
+        return False
+    sides: Iterable[tuple[str, str]] = zip(example.languages, (example.text, example.answer), strict=True)
+    return any(not is_written_in(code, side) and _is_prose(side) for code, side in sides)
+
+
+def _is_untranslated(example: Example) -> bool:
+    return same_text(example.text) == same_text(example.answer) and _is_prose(example.text)
+
+
+def _is_unlike(example: Example) -> bool:
+    short, long = sorted((_length(example.text), _length(example.answer)))
+    return long > _SHORT and long > RATIO * short
+
+
+def _is_prose(text: str) -> bool:
+    """Whether it is more than a name or two: a character of a dense script is a word."""
+    return len(_WORD.findall(text)) >= _PROSE or len(_DENSE.findall(text)) >= _PROSE
+
+
+def _length(text: str) -> float:
+    """In Latin letters."""
+    return len(text) + 2.0 * len(_DENSE.findall(text))

@@ -1,0 +1,206 @@
+"""Reading: the examples of a file, whatever it is called and however its columns are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lmcli.data import chats
+from lmcli.data.columns import Chooser
+from lmcli.data.examples import BrokenRow, Columns, Example, ExampleTask, Place
+from lmcli.data.files import Table, Text, read_table, read_text
+from lmcli.errors import InputError, UsageError
+from lmcli.text.records import damage
+
+Fields = Mapping[str, Any]
+Languages = tuple[str, str]
+Maker = Callable[[Fields, Place], Example]
+USUAL = Columns()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What files hold: their examples in order, the rows that are none, and the columns that were taken, by file."""
+
+    examples: list[Example]
+    broken: list[BrokenRow]
+    columns: Mapping[str, Columns]
+
+
+def read_examples(
+    files: Sequence[str],
+    task: ExampleTask,
+    columns: Columns = USUAL,
+    languages: Languages | None = None,
+    both_ways: bool = False,
+    encoding: str | None = None,
+) -> list[Example]:
+    """The examples of `files`, all of them. Raises what `read` raises, and InputError for a row that is no example."""
+    reading = read(files, task, columns, languages, both_ways, encoding)
+    if reading.broken:
+        first, others = reading.broken[0], len(reading.broken) - 1
+        more = f", nor can {others:,} more rows" if others else ""
+        raise InputError(f"{first.place} cannot be read{more}: {first.reason}", "mend or remove the row")
+    return reading.examples
+
+
+def read(
+    files: Sequence[str],
+    task: ExampleTask,
+    columns: Columns = USUAL,
+    languages: Languages | None = None,
+    both_ways: bool = False,
+    encoding: str | None = None,
+) -> Reading:
+    """The examples of CSV, TSV, JSON and JSONL files, and for generate and masked of plain texts, each file one.
+
+    A file may be packed with gzip. `languages` are those of source and target, by default those that two columns are
+    named after; with `both_ways` each pair is an example in either direction. Raises InputError for a file that cannot
+    be read, UsageError where a column is missing or several could be meant.
+    """
+    examples: list[Example] = []
+    broken: list[BrokenRow] = []
+    taken: dict[str, Columns] = {}
+    for name in files:
+        text = read_text(name, encoding, whole=task in ("generate", "masked"))
+        if text.form == "text":
+            _add(_whole(text, task), examples, broken)
+            continue
+        table = read_table(text)
+        taken[name], spoken = Chooser(name, table.columns, columns).choose(task, languages)
+        if both_ways and not spoken:
+            raise UsageError("for both ways the languages must be known", "name them: --from en --to zh")
+        _add(_examples(table, _maker(task, taken[name], spoken), both_ways), examples, broken)
+    return Reading(examples, broken, taken)
+
+
+def _add(found: Iterator[Example | BrokenRow], examples: list[Example], broken: list[BrokenRow]) -> None:
+    for one in found:
+        if isinstance(one, Example):
+            examples.append(one)
+        else:
+            broken.append(one)
+
+
+def _whole(text: Text, task: ExampleTask) -> Iterator[Example | BrokenRow]:
+    if task not in ("generate", "masked"):
+        raise UsageError(
+            f"{text.name} is a text, not a table of examples", "give CSV, TSV or JSONL with a column for each part"
+        )
+    if error := damage(text.content):
+        raise InputError(f"{text.name}: {error.message}", error.hint)
+    yield Example(text.content, place=Place(text.name, 1))
+
+
+def _examples(table: Table, make: Maker, both_ways: bool) -> Iterator[Example | BrokenRow]:
+    for row in table.rows:
+        place = Place(table.name, row.line)
+        try:
+            if row.error:
+                raise row.error
+            example = make(row.fields, place)
+        except InputError as error:
+            yield BrokenRow(place, error.message)
+            continue
+        yield example
+        if both_ways:
+            yield reversed_pair(example)
+
+
+def reversed_pair(example: Example) -> Example:
+    """The translation in the other direction."""
+    languages = example.languages and (example.languages[1], example.languages[0])
+    return replace(example, text=example.answer, answer=example.text, languages=languages, references=(example.text,))
+
+
+def _maker(task: ExampleTask, columns: Columns, languages: Languages | None) -> Maker:
+    """What makes an example of a row's fields, and raises InputError where it cannot."""
+    text, answer, second = str(columns.text), columns.answer, columns.second
+    if task == "chat":
+        return _chat(columns)
+    if answer is None:
+        return lambda fields, place: Example(_string(fields, text), place=place)
+    if task == "classify":
+        return lambda fields, place: Example(
+            _string(fields, text).strip(), _label(fields, answer), second=_second(fields, second), place=place
+        )
+
+    def answered(fields: Fields, place: Place) -> Example:
+        references = _references(fields, answer)
+        first = references[0] if references else ""
+        asked = _second(fields, second)
+        return Example(_string(fields, text).strip(), first, (), asked, languages, place, references)
+
+    return answered
+
+
+def _chat(columns: Columns) -> Maker:
+    text, answer = str(columns.text), columns.answer
+    more = columns.second or ("input" if text != "input" else None)
+
+    def conversation(fields: Fields, place: Place) -> Example:
+        system = _optional(fields, "system")
+        if answer is None:
+            said = chats.messages(fields.get(text), system)
+        else:
+            prompt = "\n\n".join(filter(None, (_string(fields, text), _optional(fields, more))))
+            said = chats.exchange(prompt, _string(fields, answer), system)
+        for message in said:
+            _whole_characters(message.content)
+        return Example(messages=said, place=place)
+
+    return conversation
+
+
+def _optional(fields: Fields, name: str | None) -> str:
+    return _string(fields, name) if name and fields.get(name) else ""
+
+
+def _second(fields: Fields, name: str | None) -> str | None:
+    return None if name is None else _string(fields, name).strip()
+
+
+def _string(fields: Fields, name: str) -> str:
+    """A field's text, empty where it is null."""
+    value = fields.get(name, _ABSENT)
+    if isinstance(value, str):
+        return _whole_characters(value)
+    if value is None:
+        return ""
+    raise InputError(f"it has no field '{name}'" if value is _ABSENT else f"its field '{name}' holds no text")
+
+
+_ABSENT = object()
+
+
+def _whole_characters(text: str) -> str:
+    try:
+        text.encode()  # Of all ways to find a lone surrogate the fastest.
+    except UnicodeEncodeError:
+        raise damage(text) or InputError("it holds half a character") from None
+    return text
+
+
+def _label(fields: Fields, name: str) -> str:
+    """A field's label; a number's or a truth value's is how JSON writes it, 4.0 the same as 4."""
+    value = fields.get(name)
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return f"{value:.15g}"
+    return _string(fields, name).strip()
+
+
+def _references(fields: Fields, name: str) -> tuple[str, ...]:
+    """All the right answers: a text, a list of them, or SQuAD's {"text": […], "answer_start": […]}."""
+    value = fields.get(name)
+    if isinstance(value, Mapping) and "text" in value:
+        value = value["text"]
+    if not isinstance(value, list):
+        return tuple(filter(None, (_string(fields, name).strip(),)))
+    texts = [one.get("text") if isinstance(one, Mapping) else one for one in value]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"its field '{name}' holds no texts")
+    return tuple(dict.fromkeys(_whole_characters(str(text)).strip() for text in texts))

@@ -1,0 +1,119 @@
+"""ROUGE: how many words, pairs of words, and words in the same order a summary shares with its reference.
+
+ROUGE-1, ROUGE-2 and ROUGE-L as F1 (Lin 2004, ACL W04-1013). In English the figures are those of Google's rouge-score;
+Chinese and Japanese are measured in characters, other languages in words of any alphabet. A text's lines are no bounds
+to ROUGE-L.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmcli.evaluation.porter import stem
+
+NAMES = ("rouge1", "rouge2", "rougeL")
+_ENGLISH = re.compile("[a-z0-9]+")
+_WORD = re.compile(r"\w+")
+# A character of Chinese or Japanese is a token of its own; a run of other letters and digits is one.
+_IDEOGRAPHS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CHARACTER = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
+Tokens = Sequence[str]
+
+
+@dataclass(frozen=True)
+class RougeFigures:
+    """Means over a set, 0 to 1."""
+
+    rouge1: float
+    rouge2: float
+    rougeL: float
+    n: int
+
+
+def measure(
+    summaries: Sequence[str], references: Sequence[Sequence[str]], language: str | None = "en", stemming: bool = True
+) -> RougeFigures:
+    """The figures of summaries in `language` (ISO 639-1), each against its one or more references, the best counting.
+
+    With `stemming` English words are compared without their endings. Raises ValueError where the numbers differ.
+    """
+    return RougeScores(summaries, references, language, stemming).measured
+
+
+class RougeScores:
+    """The three F1 of each summary (n, 3), as bootstrap.Scores."""
+
+    def __init__(
+        self, summaries: Sequence[str], references: Sequence[Sequence[str]], language: str | None = "en",
+        stemming: bool = True,
+    ) -> None:  # fmt: skip
+        cut = tokenizer(language, stemming)
+        pairs = zip(summaries, references, strict=True)
+        self.values = np.array([_best(cut(text), map(cut, own)) for text, own in pairs], dtype=float).reshape(-1, 3)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def figures(self, drawn: NDArray[np.int64]) -> dict[str, float]:
+        return dict(zip(NAMES, (drawn @ self.values / max(drawn.sum(), 1)).tolist(), strict=True))
+
+    @cached_property
+    def measured(self) -> RougeFigures:
+        """The figures of the whole set."""
+        return RougeFigures(**self.figures(np.ones(len(self), dtype=np.int64)), n=len(self))
+
+
+def tokenizer(language: str | None, stemming: bool) -> Callable[[str], list[str]]:
+    """What cuts a text of `language` into what is compared."""
+    if language in ("zh", "ja"):
+        return lambda text: _CHARACTER.findall(text.lower())
+    if language not in ("en", None):
+        return lambda text: _WORD.findall(text.lower())
+    if not stemming:
+        return lambda text: _ENGLISH.findall(text.lower())
+    # rouge-score leaves words of up to three letters as they are.
+    return lambda text: [stem(word) if len(word) > 3 else word for word in _ENGLISH.findall(text.lower())]
+
+
+def _best(summary: Tokens, references: Iterable[Tokens]) -> tuple[float, ...]:
+    """Each of the three against the reference that suits it best."""
+    each = [(_of_runs(summary, own, 1), _of_runs(summary, own, 2), _of_order(summary, own)) for own in references]
+    return tuple(map(max, zip(*each, strict=True)))
+
+
+def _of_runs(summary: Tokens, reference: Tokens, n: int) -> float:
+    found, wanted = _runs(summary, n), _runs(reference, n)
+    return _f1((found & wanted).total(), found.total(), wanted.total())
+
+
+def _runs(tokens: Tokens, n: int) -> Counter[tuple[str, ...]]:
+    return Counter(zip(*(islice(tokens, i, None) for i in range(n)), strict=False))
+
+
+def _of_order(summary: Tokens, reference: Tokens) -> float:
+    return _f1(common_subsequence(summary, reference), len(summary), len(reference))
+
+
+def common_subsequence(left: Tokens, right: Tokens) -> int:
+    """The length of the longest common subsequence, a row of the table in one number's bits (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for i, token in enumerate(right):
+        places[token] = places.get(token, 0) | 1 << i
+    whole = (1 << len(right)) - 1
+    row = whole  # A bit is 0 where the longest grows by one.
+    for token in left:
+        matched = row & places.get(token, 0)
+        row = (row + matched | row - matched) & whole
+    return len(right) - row.bit_count()
+
+
+def _f1(shared: int, found: int, wanted: int) -> float:
+    return 2 * shared / (found + wanted) if shared else 0.0

@@ -1,0 +1,115 @@
+"""A run: the examples become tokens, the trainer trains, and the best checkpoint is written as any other."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers.utils import logging
+
+from lmcli.engine.device import has_bf16, pick_device
+from lmcli.engine.linear import prefill_dtype
+from lmcli.training import objectives
+from lmcli.training.objectives import Objective
+from lmcli.training.plan import Plan
+from lmcli.training.trainer import Precision, ScheduledTrainer, Validating
+from lmcli.training.unfinished import close_run, open_run
+from lmcli.types import Event, Notice
+
+# Several processes (torchrun, accelerate launch) say so in their environment.
+_PROCESSES, _RANK = "WORLD_SIZE", "RANK"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: the figures of the best checkpoint, at which step, and how many parameters were trained."""
+
+    figures: dict[str, float]
+    step: int
+    steps: int
+    trained_parameters: int
+    parameters: int
+
+
+def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
+    """Train, write the best checkpoint to the plan's folder, and return what came out; None in all but the main process.
+
+    Raises UsageError, CheckpointError, OutOfMemory. A run that is interrupted is resumed by the same plan.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    main = os.environ.get(_RANK, "0") == "0"
+    report = report if main else lambda event: None
+    folder, last = open_run(plan, main)
+    objective = objectives.build(plan)
+    trainer = _trainer(plan, objective, folder, report)
+    if last is not None:
+        report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Advice to developers.
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        outcome = _outcome(trainer, objective)
+    if not trainer.is_world_process_zero():
+        return None
+    _write(trainer.model, objective, plan.folder)
+    close_run(plan)
+    return outcome
+
+
+def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[Event], None]) -> ScheduledTrainer:
+    model = objective.model
+    if plan.recipe.lora_rank:
+        model = _with_lora(model, objective, plan.recipe.lora_rank)
+    train = objective.samples(plan.train)
+    validating = Validating(plan.validation, objective.samples(plan.validation) if plan.validation else [])
+    processes = int(os.environ.get(_PROCESSES, "1"))
+    return ScheduledTrainer(
+        objective, plan.recipe, train, validating, model, folder, _precision(plan), report, processes
+    )
+
+
+def _with_lora(model: Any, objective: Objective, rank: int) -> Any:
+    """Low-rank additions to every linear layer but the head, which is trained whole where it is new."""
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task
+    )
+    return get_peft_model(model, config)
+
+
+def _precision(plan: Plan) -> Precision:
+    """bf16 for the products where it is fast; weights, sums and the optimizer stay in float32."""
+    device = pick_device(plan.device)
+    if plan.dtype != "auto":
+        return Precision(device, plan.dtype == "bfloat16")
+    fast = prefill_dtype() is torch.bfloat16 if device.type == "cpu" else has_bf16(device)
+    return Precision(device, fast)
+
+
+def _outcome(trainer: ScheduledTrainer, objective: Objective) -> Outcome:
+    state = trainer.state
+    best = state.best_global_step or state.global_step
+    evaluated = [entry for entry in state.log_history if "eval_loss" in entry and entry["step"] == best]
+    figures = {
+        name.removeprefix("eval_"): value
+        for name, value in (evaluated[-1] if evaluated else {}).items()
+        if name.startswith("eval_")
+    }
+    if figures and objective.lora_task == "CAUSAL_LM":
+        figures["perplexity"] = math.exp(min(figures["loss"], 700))
+    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    return Outcome(figures, best, state.global_step, trained, sum(p.numel() for p in trainer.model.parameters()))
+
+
+def _write(model: Any, objective: Objective, folder: Path) -> None:
+    """An ordinary checkpoint: config, safetensors, tokenizer."""
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    model.save_pretrained(folder)
+    objective.tokenizer.save_pretrained(folder)

@@ -1,0 +1,236 @@
+"""The trainer: transformers' own, with our schedule of batches, our loss and validation, and our events.
+
+transformers and accelerate keep the optimizer, the gradients, precision, several processes, and what is saved to go on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from lmcli.data.examples import Example
+from lmcli.training.objectives import IGNORED, Objective, Sample
+from lmcli.training.recipe import Recipe
+from lmcli.training.schedule import in_order, schedule
+from lmcli.types import Event, TrainingStep, Validation
+
+_REPORTS = 200  # of the loss in a run, at least
+_VALIDATION_TOKENS = 8192  # in a batch that is only measured
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What is computed in, and where; `half` is bf16 with float32 weights and sums."""
+
+    device: torch.device
+    half: bool
+
+
+class Batches(Dataset[dict[str, Tensor]]):
+    """The batches of a schedule; the item of a dataset is a whole batch, made when its step comes."""
+
+    def __init__(self, objective: Objective, samples: Sequence[Sample], batches: Sequence[list[int]]) -> None:
+        self._objective, self._samples, self._batches = objective, samples, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        return self._objective.collate([self._samples[i] for i in self._batches[step]], step)
+
+
+@dataclass(frozen=True)
+class Validating:
+    """The validation set as tokens, and whose they are."""
+
+    examples: Sequence[Example]
+    samples: Sequence[Sample]
+
+
+class ScheduledTrainer(Trainer):
+    """transformers' Trainer over a schedule: what it takes for one epoch is the whole run."""
+
+    def __init__(
+        self, objective: Objective, recipe: Recipe, train: Sequence[Sample], validating: Validating, model: nn.Module,
+        folder: Path, precision: Precision, report: Callable[[Event], None], processes: int = 1,
+    ) -> None:  # fmt: skip
+        batches = schedule(
+            [sample.length for sample in train], recipe.epochs, recipe.seed, recipe.batch_size, recipe.batch_tokens
+        )
+        steps = math.ceil(len(batches) / recipe.accumulation / processes)
+        steps = min(steps, recipe.max_steps) if recipe.max_steps else steps
+        super().__init__(
+            model,
+            _arguments(recipe, objective, folder, precision, steps, bool(validating.samples)),
+            data_collator=_only,
+            train_dataset=Batches(objective, train, batches),
+            eval_dataset=Batches(objective, validating.samples, []),
+            compute_loss_func=_Loss(objective.weights, recipe.label_smoothing),
+            callbacks=[_Reporting(report, objective, train, batches, recipe, processes)],
+        )
+        self.remove_callback(PrinterCallback)
+        if recipe.patience and validating.samples:
+            self.add_callback(EarlyStoppingCallback(recipe.patience))
+        self._objective, self._recipe, self._validating, self._report = objective, recipe, validating, report
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The loss of the validation set and the objective's own figures, computed by all processes together."""
+        samples, mine = self._validating.samples, slice(self.accelerator.process_index, None, self._processes)
+        batches = in_order([sample.length for sample in samples], self._recipe.batch_size, _VALIDATION_TOKENS)[mine]
+        loader = DataLoader(Batches(self._objective, samples, batches), batch_size=None)
+        self.model_wrapped.eval()
+        total = torch.zeros(2, dtype=torch.float64)
+        found: dict[int, Any] = {}
+        with torch.inference_mode():
+            for indices, batch in zip(batches, loader, strict=True):
+                loss, predictions = self._measure(batch)
+                total += loss
+                if predictions is not None:
+                    found |= dict(zip(indices, predictions.tolist(), strict=True))
+        return self._figures(self._gathered(total), self._joined(found))
+
+    @property
+    def _processes(self) -> int:
+        return self.accelerator.num_processes
+
+    def _measure(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        batch = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
+        labels = batch.pop("labels")
+        logits = self.model_wrapped(**batch).logits.float()
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        counted = torch.stack([loss.double(), (labels != IGNORED).sum()]).cpu()
+        return counted, self._objective.predict(logits)
+
+    def _gathered(self, total: Tensor) -> Tensor:
+        if self._processes == 1:
+            return total
+        reduced: Tensor = self.accelerator.reduce(total.float().to(self.args.device)).cpu()
+        return reduced
+
+    def _joined(self, found: dict[int, Any]) -> list[Any]:
+        if self._processes > 1:
+            everyone: list[Any] = [None] * self._processes
+            torch.distributed.all_gather_object(everyone, found)
+            found = {i: value for part in everyone for i, value in part.items()}
+        return [found[i] for i in sorted(found)]
+
+    def _figures(self, total: Tensor, predictions: list[Any]) -> dict[str, float]:
+        figures = {"loss": (total[0] / total[1].clamp(min=1)).item()}
+        if predictions:
+            figures |= self._objective.measure(self._validating.examples, predictions)
+        named = {f"eval_{name}": value for name, value in figures.items()}
+        self.log(dict(named))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
+        return named
+
+
+class _Loss:
+    """Cross entropy, the mean over all labels of a step, however many batches it has."""
+
+    def __init__(self, weights: Tensor | None, smoothing: float) -> None:
+        self._weights, self._smoothing = weights, smoothing
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        logits = outputs.logits.float()
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        total = nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), weights, ignore_index=IGNORED, reduction="sum",
+            label_smoothing=self._smoothing,
+        )  # fmt: skip
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return total / count
+
+
+class _Reporting(TrainerCallback):
+    """Turns what the trainer logs into events, in the main process."""
+
+    def __init__(
+        self, report: Callable[[Event], None], objective: Objective, train: Sequence[Sample],
+        batches: Sequence[list[int]], recipe: Recipe, processes: int,
+    ) -> None:  # fmt: skip
+        self._report, self._metric, self._higher = report, objective.metric, objective.higher
+        self._tokens = [sum(train[i].length for i in batch) for batch in batches]
+        self._batches_a_step = recipe.accumulation * processes
+        self._epochs = recipe.epochs
+        self._last: tuple[int, float] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._last = (state.global_step, time.perf_counter())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or "loss" not in logs or self._last is None:
+            return
+        (before, then), now = self._last, time.perf_counter()
+        done, of_step = state.global_step, self._batches_a_step
+        tokens = sum(self._tokens[before * of_step : done * of_step])
+        self._last = (done, now)
+        self._report(
+            TrainingStep(
+                done, state.max_steps, self._epoch(state), logs["loss"], logs["learning_rate"],
+                tokens / (now - then), self._metric, state.best_metric,
+            )
+        )  # fmt: skip
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        figures = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+        value, best = figures[self._metric], state.best_metric
+        improved = best is None or (value > best if self._higher else value < best)
+        self._report(Validation(state.global_step, self._epoch(state), figures, improved))
+    def _epoch(self, state: Any) -> float:
+        done = state.global_step * self._batches_a_step
+        return float(self._epochs * min(done / max(len(self._tokens), 1), 1.0))
+
+
+def _arguments(
+    recipe: Recipe, objective: Objective, folder: Path, precision: Precision, steps: int, validates: bool
+) -> TrainingArguments:
+    every = recipe.evaluate_every or max(math.ceil(steps / recipe.epochs), 1)
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,  # An item of the dataset is a batch.
+        num_train_epochs=1,
+        max_steps=steps,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        gradient_accumulation_steps=recipe.accumulation,
+        bf16=precision.half,
+        use_cpu=precision.device.type == "cpu",
+        seed=recipe.seed,
+        logging_steps=max(steps // _REPORTS, 1),
+        eval_strategy="steps" if validates else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=1,
+        load_best_model_at_end=validates,
+        metric_for_best_model=objective.metric if validates else None,
+        greater_is_better=objective.higher if validates else None,
+        remove_unused_columns=False,
+        dataloader_pin_memory=precision.device.type == "cuda",
+        ddp_find_unused_parameters=False,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
+def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return items[0]

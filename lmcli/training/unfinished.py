@@ -1,0 +1,61 @@
+"""What an unfinished run keeps beside its result, so that it can go on after any kill with the same outcome."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from lmcli.errors import UsageError
+from lmcli.training.plan import Plan
+
+_FOLDER, _PLAN = ".training", "plan.json"
+_LAST_FILE = "trainer_state.json"  # what a checkpoint gets last, so one that has it is whole
+
+
+def open_run(plan: Plan, main: bool) -> tuple[Path, Path | None]:
+    """The folder where the run keeps its state, and the last whole checkpoint in it to go on from.
+
+    Of several processes only the `main` one writes. Raises UsageError where there is nothing to resume, or where the
+    run was another one.
+    """
+    folder = plan.folder / _FOLDER
+    if not main:
+        return folder, _last_checkpoint(folder) if plan.resume else None
+    kept = _read(folder / _PLAN)
+    if plan.resume and kept is None:
+        raise UsageError(f"{plan.folder} has no unfinished run", "begin one without --resume")
+    if plan.resume and kept != plan.fingerprint:
+        raise UsageError(
+            f"the run in {plan.folder} had other data, another checkpoint or another recipe",
+            "resume with the same command, or begin anew with --force",
+        )
+    if not plan.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / _PLAN).write_text(json.dumps({"fingerprint": plan.fingerprint}), encoding="utf-8")
+    return folder, _last_checkpoint(folder)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether `folder` holds a run that can be resumed."""
+    return _read(folder / _FOLDER / _PLAN) is not None
+
+
+def close_run(plan: Plan) -> None:
+    """The run is finished: its checkpoint is all that is kept."""
+    shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    whole = [path for path in folder.glob("checkpoint-*") if _read(path / _LAST_FILE) is not None]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _read(file: Path) -> object:
+    """What a JSON file holds (a plan's fingerprint); None where there is none or half of one."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value.get("fingerprint", value)
