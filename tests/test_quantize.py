@@ -458,6 +458,9 @@ def test_embeddings_and_linear_layers_are_kept_in_eight_bits(other: tuple[Checkp
     assert not any("norm" in name.lower() or "bias" in name or "positions" in name for name in rounded)
     assert (after.dtype, after.num_parameters, after.kind) == ("int8", before.num_parameters, before.kind)
     assert after.size_bytes < 0.5 * before.size_bytes
+    card = (after.path / "README.md").read_text()
+    assert card.startswith("---\nlicense: mit")
+    assert "lmcli quantize --restore" in card
     scheme = tiny.read(after.path / "config.json")["quantization_config"]
     assert scheme["config_groups"]["group_0"]["targets"] == ["Linear", "Embedding"]
 
@@ -509,3 +512,32 @@ def test_a_decoder_with_embeddings_in_eight_bits_is_not_taken_for_one_of_ours(pa
     with pytest.raises(NotUnderstood, match="embeddings"):
         read_quantization({"quantization_config": scheme})
     assert read_quantization({"quantization_config": scheme}, embeddings=True) == pair[0]
+
+
+def test_what_was_quantized_is_restored_for_other_programs(
+    other: tuple[Checkpoint, Checkpoint], here: dict[str, str], tmp_path: Path
+) -> None:
+    before, after = other
+    result = invoke("quantize", "--restore", str(after.path), "-o", str(tmp_path / "back"), "-q", variables=here)
+    assert result.code == 0, result.stderr
+    back = read(tmp_path / "back", "back")
+    assert (back.dtype, back.num_parameters) == ("float32", before.num_parameters)
+    assert "8 bits" not in (back.path / "README.md").read_text()
+    assert values(back.path).keys() == values(before.path).keys()
+    assert tiny.read(back.path / "config.json") == tiny.read(before.path / "config.json") | {"dtype": "float32"}
+    expected = values(in_fp32(after.path, tmp_path / "plain"))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in values(back.path).items())
+
+
+def test_four_bits_are_restored_too(pair: tuple[int, Path], tmp_path: Path) -> None:
+    engine.restore(read(pair[1], "tiny"), tmp_path / "back", ignore)
+    plain = in_fp32(pair[1], tmp_path / "plain")
+    placement = Placement(CPU, torch.float32)
+    assert torch.equal(logits(tmp_path / "back", placement), logits(plain, placement))
+
+
+def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str], tmp_path: Path) -> None:
+    refused = invoke("quantize", "--restore", str(folder), "-o", str(tmp_path / "back"), variables=here)
+    assert (refused.code, "is not quantized" in refused.stderr) == (2, True)
+    gptq = quantized_by("gptq", folder, tmp_path)
+    assert "cannot be restored" in invoke("quantize", "--restore", str(gptq), variables=here).stderr

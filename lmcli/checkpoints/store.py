@@ -96,13 +96,14 @@ def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
 
 
 def place_quantized(
-    original: Checkpoint, bits: int, output: str | None, settings: Settings, force: bool
+    original: Checkpoint, form: str, output: str | None, settings: Settings, force: bool
 ) -> tuple[str, Path]:
-    """The name and folder of what `original` becomes in `bits`; `output` is a name, or a folder where it has a slash.
+    """The name and folder of what `original` becomes in another `form`, int8 say.
 
-    Raises UsageError for a name that is taken: with `force` only by what is no quantized checkpoint.
+    `output` is a name, or a folder where it has a slash. Raises UsageError for a name that is taken: with `force` only
+    by what is no quantized checkpoint.
     """
-    name = output or f"{original.name.partition('@')[0]}-int{bits}"
+    name = output or f"{original.name.partition('@')[0]}-{form}"
     if output and ("/" in output or os.sep in output):
         folder = Path(output).expanduser()
         name = folder.resolve().name

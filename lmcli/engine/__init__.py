@@ -54,6 +54,17 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
     quantizing.quantize(checkpoint, folder, bits, report)
 
 
+def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None]) -> None:
+    """Write into `folder` the `checkpoint`, which `quantize` made, with the numbers its 8 or 4 bits stand for.
+
+    They get the dtype that they had before. Raises UsageError for what is not quantized, or by others.
+    """
+    _ready()
+    from lmcli.engine import quantizing
+
+    quantizing.restore(checkpoint, folder, report)
+
+
 def compare(
     before: Checkpoint, after: Checkpoint, text: str, options: LoadOptions, report: Callable[[Event], None]
 ) -> Comparison | Agreement:

@@ -20,7 +20,7 @@ from lmcli.engine.encoders import read_config
 from lmcli.engine.files import read_json
 from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.memory import memory_errors
-from lmcli.engine.quantized_weights import read_quantization, restore, without_quantization
+from lmcli.engine.quantized_weights import plain, read_quantization, without_quantization
 from lmcli.engine.rows import Row, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
@@ -170,7 +170,7 @@ def named_weights(module: Encoder, names: Mapping[str, str], weights: dict[str, 
 
     Those in 8 bits come as the numbers they stand for.
     """
-    weights, found = restore(weights), {}
+    weights, found = plain(weights), {}
     for name in module.state_dict():
         own, _, kind = name.rpartition(".")
         layer = next(iter(part for part in own.split(".") if part.isdigit()), "")

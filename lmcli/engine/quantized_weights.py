@@ -92,23 +92,29 @@ def quantize_weights(weights: dict[str, Tensor], bits: int) -> dict[str, Tensor]
     return quantized
 
 
-def restore(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A file's tensors, those in 8 or 4 bits as the numbers they stand for, in fp32; the others stay mapped.
+def scaled(weights: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """By the names that a plain file would have: what this one holds, with its scale where that is in 8 or 4 bits.
 
     Raises CheckpointError for scales that do not fit.
     """
-    plain: dict[str, Tensor] = {}
+    found: dict[str, tuple[Tensor, Tensor | None]] = {}
     for name, weight in weights.items():
         layer = name.removesuffix("_packed")
         scale = weights.get(f"{layer}_scale") if layer.endswith(".weight") else None
-        if scale is not None:
-            if scale.shape[0] != weight.shape[0]:
-                form = f"{tuple(weight.shape)} with scales {tuple(scale.shape)}"
-                raise CheckpointError(f"the weights of {layer} do not fit: {form}", "make them again")
-            plain[layer] = dequantize(weight, scale, torch.float32)
-        elif not name.endswith((".weight_shape", ".weight_scale")):
-            plain[name] = weight
-    return plain
+        if scale is not None and scale.shape[0] != weight.shape[0]:
+            form = f"{tuple(weight.shape)} with scales {tuple(scale.shape)}"
+            raise CheckpointError(f"the weights of {layer} do not fit: {form}", "make them again")
+        if not name.endswith((".weight_shape", ".weight_scale")):
+            found[name if scale is None else layer] = weight, scale
+    return found
+
+
+def plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors, those in 8 or 4 bits as the numbers they stand for, in fp32; the others stay mapped."""
+    return {
+        name: weight if scale is None else dequantize(weight, scale, torch.float32)
+        for name, (weight, scale) in scaled(weights).items()
+    }
 
 
 def convert(weights: dict[str, Tensor], device: torch.device, dtype: torch.dtype, keep: bool) -> dict[str, Tensor]:
@@ -117,17 +123,13 @@ def convert(weights: dict[str, Tensor], device: torch.device, dtype: torch.dtype
     With `keep` so do 8 and 4 bits, the packed ones under the name of their layer's weight; else they are dequantized.
     """
     converted: dict[str, Tensor] = {}
-    for name, weight in weights.items():
-        layer = name.removesuffix("_packed")
-        scale = weights.get(f"{layer}_scale") if layer.endswith(".weight") else None
-        if name.endswith((".weight_shape", ".weight_scale")):
-            continue
+    for name, (weight, scale) in scaled(weights).items():
         if scale is None:
             converted[name] = weight.to(device, dtype)
         elif keep:
-            converted |= {layer: weight, f"{layer}_scale": scale}
+            converted |= {name: weight, f"{name}_scale": scale}
         else:
-            converted[layer] = dequantize(weight.to(device), scale.to(device), dtype)
+            converted[name] = dequantize(weight.to(device), scale.to(device), dtype)
     return converted
 
 

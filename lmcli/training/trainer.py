@@ -192,6 +192,7 @@ class _Reporting(TrainerCallback):
         value, best = figures[self._metric], state.best_metric
         improved = best is None or (value > best if self._higher else value < best)
         self._report(Validation(state.global_step, self._epoch(state), figures, improved))
+
     def _epoch(self, state: Any) -> float:
         done = state.global_step * self._batches_a_step
         return float(self._epochs * min(done / max(len(self._tokens), 1), 1.0))
