@@ -17,7 +17,7 @@ from typing import BinaryIO
 from lmcli.errors import LmcliError
 
 # What is no weight and goes with them: tokenizer, templates, configs, the model card, its picture and its licence.
-_KEPT = (".json", ".jinja", ".txt", ".model", ".md", ".svg", ".tiktoken")
+_KEPT = (".json", ".jinja", ".txt", ".model", ".spm", ".md", ".svg", ".tiktoken")
 _NOT_KEPT = ("config.json", "adapter_config.json")
 
 
