@@ -28,6 +28,7 @@ class Output:
     verbose: bool = False
     timings: bool = False
     color: bool = True
+    detailed: bool = False  # show every probability of a label, and its words in a table
     quote: bool = False  # show what an answer rests on off a terminal too
 
 
