@@ -9,7 +9,8 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
-from lmcli.render import Output
+from lmcli.render import Output, Rows
+from lmcli.render.chart import Chart
 from lmcli.render.choices import COLUMNS, foreseen, token_row
 from lmcli.render.pace import Pace
 from lmcli.render.run_line import RunLog, validation_parts
@@ -138,8 +139,19 @@ class PlainRenderer:
         for name, value in values.items():
             self.write(f"{name}\t{cell(value)}\n")
 
-    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    def record(
+        self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:  # fmt: skip
         self.table(rows, columns)
+
+    def tables(self, values: Mapping[str, Any], tables: Sequence[tuple[Rows, Mapping[str, str]]]) -> None:
+        for number, (rows, columns) in enumerate(tables):
+            self.write("\n" if number else "")
+            self.table(rows, columns)
+
+    def plot(self, charts: Sequence[Chart]) -> None:
+        pass
 
     def close(self, error: BaseException | None) -> None:
         pass

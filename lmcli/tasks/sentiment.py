@@ -63,19 +63,20 @@ class Sentiment:
 
     def target(self, engine: ClassifierEngine, label: str) -> Target:
         """The labels of a classifier that stand for `label`."""
-        return Target(tuple(own for own in engine.labels if _known_name(own, len(engine.labels)) == label))
+        return Target(tuple(own for own in engine.labels if known_name(own, len(engine.labels)) == label))
 
 
 def known_labels(scores: Mapping[str, float]) -> dict[str, float]:
     """A checkpoint's probabilities under the names positive, negative and neutral; unknown labels keep their own."""
     known: dict[str, float] = {}
     for label, probability in scores.items():
-        name = _known_name(label, len(scores))
+        name = known_name(label, len(scores))
         known[name] = known.get(name, 0.0) + probability
     return known
 
 
-def _known_name(label: str, labels: int) -> str:
+def known_name(label: str, labels: int) -> str:
+    """What one of so many labels is called: positive, negative or neutral where it is one of them."""
     plain = " ".join(re.split(r"[\s_-]+", label.strip().casefold()))
     for name, spellings in _NAMES.items():
         if plain in spellings:

@@ -39,21 +39,22 @@ class Outcome:
 
 
 def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
-    """Train, write the best checkpoint to the plan's folder, and return what came out; None in all but the main process.
+    """Train, write the best checkpoint to the plan's folder, and return what came out.
 
-    Raises UsageError, CheckpointError, OutOfMemory. A run that is interrupted is resumed by the same plan.
+    Of several processes only the main one returns it. Raises UsageError, CheckpointError, OutOfMemory. A run that is
+    interrupted is resumed by the same plan.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     main = os.environ.get(_RANK, "0") == "0"
     report = report if main else lambda event: None
     folder, last = open_run(plan, main)
-    objective = objectives.build(plan)
-    trainer = _trainer(plan, objective, folder, report)
-    if last is not None:
-        report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Advice to developers.
+        objective = objectives.build(plan)
+        trainer = _trainer(plan, objective, folder, report)
+        if last is not None:
+            report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         outcome = _outcome(trainer, objective)
     if not trainer.is_world_process_zero():

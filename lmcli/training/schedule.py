@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-_POOL = 64  # batches; examples are sorted by length among so many, so that a batch has little padding and chance its say
+_POOL = (
+    64  # batches; examples are sorted by length among so many, so that a batch has little padding and chance its say
+)
 
 
 def schedule(
