@@ -46,7 +46,7 @@ def test_sound_examples_are_all_kept_and_nothing_is_told() -> None:
 def test_unreadable_rows_are_told_with_the_reason_of_the_first() -> None:
     broken = [BrokenRow(Place("a.csv", line), "it is not JSON") for line in (3, 5)]
     found = finding(check(GOOD, [], "classify", broken), "unreadable")
-    assert found.message == "2 rows left out, for they cannot be read (it is not JSON): a.csv lines 3, 5"
+    assert found.message == "2 rows left out, unreadable (it is not JSON): a.csv lines 3, 5"
     assert (found.severity, found.dropped) == ("warning", True)
 
 

@@ -61,7 +61,7 @@ def _unreadable(broken: Sequence[BrokenRow]) -> list[Finding]:
     if not broken:
         return []
     places = [row.place for row in broken]
-    return [left_out("unreadable", f"for they cannot be read ({broken[0].reason})", places)]
+    return [left_out("unreadable", f"unreadable ({broken[0].reason})", places)]
 
 
 def _needed(task: TrainingTask) -> str:
@@ -94,7 +94,7 @@ def _without_overlap(data: Checked) -> Checked:
     measured = {key for example in data.validation for key in _keys(example)}
     return data.without(
         "overlap",
-        "for validation has the same text",
+        "the text kept for validation",
         lambda example: not measured.isdisjoint(_keys(example)),
         validation=False,
     )
