@@ -9,6 +9,16 @@ from typing import Protocol
 from lmcli.types import Checkpoint, Event, Prompt, SamplingParams
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Some tokens of a text in a row: how many, their log-likelihood (nats, summed), and about what they say, where a
+    character that is cut in two may be told as another."""
+
+    tokens: int
+    likelihood: float
+    text: str
+
+
 class CausalEngine(Protocol):
     """A decoder-only language model."""
 
@@ -40,6 +50,15 @@ class CausalEngine(Protocol):
 
         In float32 the likelihoods are those of `score`; in half precision the sums are rounded otherwise. Raises
         InputTooLong before the model runs.
+        """
+
+    def score_text(self, text: str, window: int, stride: int) -> Iterator[Stretch]:
+        """The likelihood of `text`, of any length, each token once and in order, given those before it in its window.
+
+        A window of `window` tokens, at most the context, moves on by `stride` of them, at most `window`: behind the
+        first window each token sees at least `window - stride` others. The first token of all follows nothing and is
+        not scored: it makes a first stretch of no tokens, which says what it says. Where the checkpoint begins every
+        text with a token of its own, it is that one.
         """
 
 

@@ -240,6 +240,24 @@ def _encoding(ctx: click.Context, option: click.Parameter, value: str | None) ->
     return known(value) if value else None
 
 
+def column_options(command: Command) -> Command:
+    """--text-field and its kin, --from and --to: where in a file of examples their parts are, and in which language."""
+    options = [
+        click.option("--text-field", metavar="NAME", help="The column of the texts."),
+        click.option("--answer-field", metavar="NAME", help="The column of labels, translations, summaries, answers."),
+        click.option("--second-field", metavar="NAME", help="The column of the other text of a pair."),
+        click.option("--from", "source", metavar="LANG", callback=_language, help="Language of the texts."),
+        click.option("--to", "target", metavar="LANG", callback=_language, help="Language of the translations."),
+    ]
+    return reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+def _language(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from lmcli.text.language import parse
+
+    return parse(value) if value else None
+
+
 def prompt_argument(command: Command) -> Command:
     """[PROMPT], and below it the text on standard input; passes `prompt`."""
 

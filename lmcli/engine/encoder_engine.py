@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from lmcli.engine.encoders import read_config
 from lmcli.engine.files import read_json
 from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.memory import memory_errors
+from lmcli.engine.quantized_weights import plain, read_quantization, without_quantization
 from lmcli.engine.rows import Row, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
@@ -41,7 +43,7 @@ class Understood:
 
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
-    config = read_config(read_json(checkpoint.path / "config.json"))
+    config = read_fields(checkpoint.path)
     return Understood(
         config,
         named_weights(Encoder(config), config.names, read_weights(checkpoint.path)),
@@ -61,9 +63,18 @@ def open_engine(
     return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
 
 
+def read_fields(folder: Path) -> EncoderConfig:
+    """The dimensions in a folder's config.json. Raises NotUnderstood, also for weights stored as ours are not."""
+    config = read_json(folder / "config.json")
+    read_quantization(config, embeddings=True)
+    return read_config(without_quantization(config))
+
+
 def place_encoder(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
     """bf16 where it is fast and nothing else is asked for."""
-    return place(checkpoint, replace(options, dtype=_dtype(options.device, options.dtype)), report)
+    dtype = _dtype(options.device, options.dtype)
+    # Weights that are stored in 8 bits are computed with in `dtype`, like any others.
+    return place(replace(checkpoint, dtype=dtype), replace(options, dtype=dtype), report)
 
 
 def load_encoder(
@@ -155,8 +166,11 @@ def _batch_tokens(total: int, device: torch.device) -> int:
 
 
 def named_weights(module: Encoder, names: Mapping[str, str], weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The file's weights under the module's names; heads of other tasks are left out, as transformers does."""
-    found = {}
+    """The file's weights under the module's names; heads of other tasks are left out, as transformers does.
+
+    Those in 8 bits come as the numbers they stand for.
+    """
+    weights, found = plain(weights), {}
     for name in module.state_dict():
         own, _, kind = name.rpartition(".")
         layer = next(iter(part for part in own.split(".") if part.isdigit()), "")

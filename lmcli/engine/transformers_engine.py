@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_qa import TransformersReader
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
-from lmcli.errors import CheckpointError, UsageError
+from lmcli.errors import CheckpointError
 from lmcli.protocols import Engine
 from lmcli.types import Checkpoint, Event, LoadOptions
 
@@ -54,7 +53,6 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
     placement = place(checkpoint, faithful, report)
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
     if placement.shared:
-        _check_accelerate(checkpoint)
         model = _load(checkpoint, placement.dtype, options.trust_remote_code, device_map="auto").eval()
     else:
         model = _load(checkpoint, placement.dtype, options.trust_remote_code).to(placement.device).eval()
@@ -164,15 +162,6 @@ class TransformersDecoder:
         _, cache = self._pass(tokens[:6], None, 1)
         resumed, _ = self._pass(tokens[6:], cache, 1)
         return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
-
-
-def _check_accelerate(checkpoint: Checkpoint) -> None:
-    """transformers leaves it to another library to share a model among GPUs."""
-    if find_spec("accelerate") is None:
-        raise UsageError(
-            f"{checkpoint.name} needs more than one GPU, and accelerate, which shares it among them, is not installed",
-            "install it beside lmcli: pip install accelerate; or run on the CPU: --device cpu",
-        )
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool, **options: Any) -> Any:

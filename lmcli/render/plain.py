@@ -9,7 +9,7 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
-from lmcli.render import Output
+from lmcli.render import Output, Rows
 from lmcli.render.chart import Chart
 from lmcli.render.pace import Pace
 from lmcli.render.run_line import RunLog, validation_parts
@@ -137,6 +137,11 @@ class PlainRenderer:
         charts: Sequence[Chart] = (),
     ) -> None:  # fmt: skip
         self.table(rows, columns)
+
+    def tables(self, values: Mapping[str, Any], tables: Sequence[tuple[Rows, Mapping[str, str]]]) -> None:
+        for number, (rows, columns) in enumerate(tables):
+            self.write("\n" if number else "")
+            self.table(rows, columns)
 
     def plot(self, charts: Sequence[Chart]) -> None:
         pass

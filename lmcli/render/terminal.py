@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lmcli.environment import Environment
 from lmcli.render import Output
 from lmcli.render.chart import Chart
-from lmcli.render.live_run import VALIDATION, LiveRun
+from lmcli.render.live_run import STEPS, VALIDATION, LiveRun
 from lmcli.render.plain import PlainRenderer, cell, quotation, weighed_words
 from lmcli.render.screen import columns as columns_of
 from lmcli.render.screen import knows_unicode
@@ -45,7 +45,7 @@ class TerminalRenderer(PlainRenderer):
             case TrainingStep() | Validation() if self._animate:
                 self._take_away_bar()
                 self._run_line.show(event)
-            case Progress(unit=unit) if self._animate and unit == VALIDATION:
+            case Progress(unit=unit) if self._animate and unit in (STEPS, VALIDATION):
                 self._run_line.show(event)
             case Progress() if self._animate:
                 self._advance(event)

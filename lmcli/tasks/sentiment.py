@@ -66,12 +66,13 @@ def known_labels(scores: Mapping[str, float]) -> dict[str, float]:
     """A checkpoint's probabilities under the names positive, negative and neutral; unknown labels keep their own."""
     known: dict[str, float] = {}
     for label, probability in scores.items():
-        name = _known_name(label, len(scores))
+        name = known_name(label, len(scores))
         known[name] = known.get(name, 0.0) + probability
     return known
 
 
-def _known_name(label: str, labels: int) -> str:
+def known_name(label: str, labels: int) -> str:
+    """What one of so many labels is called: positive, negative or neutral where it is one of them."""
     plain = " ".join(re.split(r"[\s_-]+", label.strip().casefold()))
     for name, spellings in _NAMES.items():
         if plain in spellings:
