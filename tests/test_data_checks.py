@@ -158,6 +158,18 @@ def test_pairs_that_are_no_translations_are_left_out(pair: tuple[str, str], kind
     assert len(checked.train) == 2
 
 
+def test_what_a_user_sees_otherwise_is_told_and_stays() -> None:
+    pair = ("class", "a rather long explanation of what is meant by it")
+    train = rows(("Guten Tag", "Good day"), pair, pair, ("", "x"), languages=("de", "en"))
+    checked = check(train, [], "translate", keep=["ratio", "empty"])
+    assert len(checked.train) == 2
+    assert finding(checked, "ratio").message == (
+        "2 rows kept, one side more than 6 times as long as the other: train.csv lines 3, 4"
+    )
+    assert not finding(checked, "ratio").dropped
+    assert finding(checked, "empty").dropped  # of that nothing can be learned
+
+
 @pytest.mark.parametrize("pair", [("ASP.NET Core", "ASP.NET Core"), ("3.14", "3.14"), ("OK", "好的")])
 def test_names_and_numbers_may_stay_what_they_are(pair: tuple[str, str]) -> None:
     assert not check(rows(*SOUND, pair, languages=ZH), [], "translate").findings
