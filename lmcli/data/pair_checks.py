@@ -20,7 +20,7 @@ _DENSE = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
 
 def check_pairs(data: Checked) -> Checked:
-    """To train on without the pairs whose sides are the same, of very unlike length, or in the script of another language."""
+    """Without the pairs to train on whose sides are the same, of very unlike length, or in another script."""
     wrong = [example for example in data.train if _is_elsewhere(example)]
     if len(wrong) > _SWAPPED * len(data.train) and len(wrong) > 1:
         example = wrong[0]
