@@ -118,13 +118,16 @@ def _hub_dir(variables: Mapping[str, str]) -> Path:
     return Path(variables.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "hub"
 
 
-def _read(config_file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises UsageError where it cannot be read."""
     try:
-        config = tomllib.loads(config_file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {config_file}: {error}", "correct the file or remove it") from error
+        raise UsageError(f"cannot read {file}: {error}", "correct the file or remove it") from error
+
+
+def _read(config_file: Path) -> dict[str, Any]:
+    config = read_toml(config_file) if config_file.exists() else {}
     unknown = set(config) - set(_SCALARS) - {"models"}
     if unknown:
         raise UsageError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["causal", "seq2seq", "classifier", "qa"]
+Kind = Literal["causal", "seq2seq", "classifier", "qa", "encoder"]  # an encoder has no head yet
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "interrupted"]
 

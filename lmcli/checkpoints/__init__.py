@@ -17,6 +17,7 @@ find = store.find
 cached = store.cached
 remove = store.remove
 read = checkpoint.read
+place = store.place
 place_quantized = store.place_quantized
 
 

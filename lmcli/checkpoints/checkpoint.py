@@ -83,8 +83,15 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+# What is fine-tuned most; other families' encoders are known by a head for masked words.
+_ENCODERS = (
+    "albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "modernbert", "mpnet",
+    "nystromformer", "roberta", "xlm-roberta",
+)  # fmt: skip
+
+
 def kind_of(config: dict[str, Any], path: Path) -> Kind:
-    """causal, seq2seq, classifier or qa, by `architectures`. Raises CheckpointError for anything else."""
+    """Its kind by `architectures`. Raises CheckpointError for what is of none."""
     architectures = config.get("architectures") or []
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     model_type = config.get("model_type")
@@ -97,6 +104,8 @@ def kind_of(config: dict[str, Any], path: Path) -> Kind:
     # Gemma 3 and others name their decoder with eyes ForConditionalGeneration.
     if architecture.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
         return "causal"
+    if architecture.endswith(("ForMaskedLM", "ForPreTraining")) or (architecture and model_type in _ENCODERS):
+        return "encoder"
     what = architecture or f"checkpoint of type '{model_type}'"
     raise CheckpointError(
         f"{path}: a {what} neither writes, classifies nor answers from text",

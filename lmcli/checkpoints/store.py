@@ -103,20 +103,26 @@ def place_quantized(
     `output` is a name, or a folder where it has a slash. Raises UsageError for a name that is taken: with `force` only
     by what is no quantized checkpoint.
     """
-    name = output or f"{original.name.partition('@')[0]}-{form}"
-    if output and ("/" in output or os.sep in output):
-        folder = Path(output).expanduser()
-        name = folder.resolve().name
-    else:
-        if output and (not re.fullmatch(r"\w[\w.+-]*", name) or name.lower().endswith(".gguf")):
-            raise UsageError(f"'{name}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
-        if catalog.lookup(name) is not None or starters.lookup(name) is not None:
-            raise UsageError(f"'{name}' already means another checkpoint", "choose another name: -o NAME")
-        folder = settings.cache_dir / "checkpoints" / name.replace("/", "--")
+    name, folder = place(output or f"{original.name.partition('@')[0]}-{form}", settings, bool(output))
     if folder.exists() and not (force and _is_quantized(folder)):
         hint = "replace it with --force" if _is_quantized(folder) else "--force replaces quantized checkpoints alone"
         raise UsageError(f"{folder} exists already", f"{hint}, or choose another name: -o NAME")
     return name, folder
+
+
+def place(output: str, settings: Settings, chosen: bool = True) -> tuple[str, Path]:
+    """The name and folder of a checkpoint that is to be written: `output` is a name, or a folder where it has a slash.
+
+    Raises UsageError for a name that was `chosen` and cannot be one, or means another checkpoint.
+    """
+    if chosen and ("/" in output or os.sep in output):
+        folder = Path(output).expanduser()
+        return folder.resolve().name, folder
+    if chosen and (not re.fullmatch(r"\w[\w.+-]*", output) or output.lower().endswith(".gguf")):
+        raise UsageError(f"'{output}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
+    if chosen and (catalog.lookup(output) is not None or starters.lookup(output) is not None):
+        raise UsageError(f"'{output}' already means another checkpoint", "choose another name: -o NAME")
+    return output, settings.cache_dir / "checkpoints" / output.replace("/", "--")
 
 
 def _is_quantized(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from lmcli.engine.config import NotUnderstood
 from lmcli.engine.foreign_weights import check_libraries
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
-from lmcli.errors import UsageError
+from lmcli.errors import CheckpointError, UsageError
 from lmcli.protocols import Engine
 from lmcli.types import Checkpoint, Event, Kind, LoadOptions, Notice
 
@@ -23,6 +23,11 @@ _OURS = {
 
 def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """See lmcli.engine.load."""
+    if checkpoint.kind == "encoder":
+        raise CheckpointError(
+            f"{checkpoint.name} is an encoder without a head: it does nothing yet",
+            f"teach it to classify: lmcli finetune --task classify -m {checkpoint.name} FILE -o NAME",
+        )
     ours = our_engine(checkpoint.kind)
     if options.bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")

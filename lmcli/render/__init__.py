@@ -12,6 +12,7 @@ from lmcli.errors import LmcliError
 from lmcli.types import Event, TaskResult
 
 if TYPE_CHECKING:
+    from lmcli.render.chart import Chart
     from lmcli.render.sheet import Sheet
 
 
@@ -56,7 +57,10 @@ class Renderer(Protocol):
         """Say on stderr what went wrong, also where all else is to be quiet."""
 
     def report(self, event: Event) -> None:
-        """Tell the user, on stderr, of a Progress or a Notice."""
+        """Tell the user, on stderr, of a Progress or a Notice, or where a training run is.
+
+        A Progress counted in `live_run.VALIDATION` is part of the run.
+        """
 
     def status(self, text: str) -> AbstractContextManager[None]:
         """Say on a terminal what is being waited for, and take it away again."""
@@ -67,8 +71,17 @@ class Renderer(Protocol):
     def fields(self, values: Mapping[str, Any]) -> None:
         """Write one thing's facts to stdout, a line each."""
 
-    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-        """Write one record, which people read as a table of `rows`."""
+    def record(
+        self,
+        values: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
+        columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:
+        """Write one record, which people read as `charts` on a terminal where it has any, else as a table of `rows`."""
+
+    def plot(self, charts: Sequence[Chart]) -> None:
+        """Draw charts on stderr where that is a terminal."""
 
     def close(self, error: BaseException | None) -> None:
         """Clear the terminal of what moves and write what had to wait for the end.

@@ -8,6 +8,7 @@ from typing import Any
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output
+from lmcli.render.chart import Chart
 from lmcli.render.objects import failure, line, record
 from lmcli.render.sheet import Sheet
 from lmcli.render.terminal import TerminalRenderer
@@ -59,7 +60,10 @@ class JsonRenderer(TerminalRenderer):
     def fields(self, values: Mapping[str, Any]) -> None:
         self._add(dict(values))
 
-    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    def record(
+        self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:  # fmt: skip
         self._add(dict(values))
 
     def close(self, error: BaseException | None) -> None:

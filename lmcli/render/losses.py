@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from lmcli.render.chart import Chart, Curve, Point
 from lmcli.render.smoothing import Smoothing
+from lmcli.text.printable import printable
 from lmcli.types import TrainingStep, Validation
 
 _TRAINING, _VALIDATION, _OTHERS = 0, 1, 2  # colours
@@ -16,15 +18,26 @@ _SCALES = {"bleu": "hundred", "chrf": "hundred", "loss": "loss", "perplexity": "
 def losses(events: Iterable[TrainingStep | Validation]) -> tuple[Chart, ...]:
     """A chart of the losses, and one of the metric by which the checkpoint was chosen with those on its scale.
 
-    A chart of which nothing is known is left out.
+    A chart of which nothing is known is left out. A log comes with a checkpoint, from wherever that was: the names in
+    it are made printable.
     """
-    told = list(events)
+    told = [_named(event) for event in events]
     steps = [event for event in told if isinstance(event, TrainingStep)]
     validations = [event for event in told if isinstance(event, Validation)]
     metric = steps[-1].metric if steps else "loss"
     span = (0.0, float(max((event.step for event in told), default=1)))
     charts = [_losses(steps, validations, metric, span), _metrics(validations, metric, span)]
     return tuple(chart for chart in charts if any(curve.points for curve in chart.curves))
+
+
+def _named(event: TrainingStep | Validation) -> TrainingStep | Validation:
+    if isinstance(event, TrainingStep):
+        return replace(event, metric=_name(event.metric))
+    return replace(event, metrics={_name(name): value for name, value in event.metrics.items()})
+
+
+def _name(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 def _losses(

@@ -10,6 +10,7 @@ from typing import Any
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output
+from lmcli.render.chart import Chart
 from lmcli.render.pace import Pace
 from lmcli.render.run_line import RunLog, validation_parts
 from lmcli.render.sheet import Sheet, sheet
@@ -131,8 +132,14 @@ class PlainRenderer:
         for name, value in values.items():
             self.write(f"{name}\t{cell(value)}\n")
 
-    def record(self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    def record(
+        self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:  # fmt: skip
         self.table(rows, columns)
+
+    def plot(self, charts: Sequence[Chart]) -> None:
+        pass
 
     def close(self, error: BaseException | None) -> None:
         pass

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lmcli.environment import Environment
 from lmcli.render import Output
+from lmcli.render.chart import Chart
 from lmcli.render.live_run import VALIDATION, LiveRun
 from lmcli.render.plain import PlainRenderer, cell, quotation, weighed_words
+from lmcli.render.screen import columns as columns_of
+from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
 from lmcli.types import Event, Label, Progress, Sources, TrainingStep, Validation
 
 if TYPE_CHECKING:
     from lmcli.render.drawing import Bar
+
+_ROWS, _FEWER_ROWS, _WIDEST = 12, 8, 100  # of the first chart, of each below it; columns
 
 
 class TerminalRenderer(PlainRenderer):
@@ -30,6 +35,7 @@ class TerminalRenderer(PlainRenderer):
         self._color = output.color and not variables.get("NO_COLOR") and not dumb
         self._out, self._err = self.stdout.isatty(), self.stderr.isatty()
         self._animate = self._err and not dumb and not output.quiet
+        self._variables = variables
         self._bar: Bar | None = None
         self._run_line = LiveRun(self.stderr, variables, self._color)
         self._written = False  # whether the answers themselves are to be seen on the terminal
@@ -79,6 +85,17 @@ class TerminalRenderer(PlainRenderer):
 
         draw_fields(self.stdout, self._color, [(name, printable(cell(value))) for name, value in values.items()])
 
+    def record(
+        self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
+        charts: Sequence[Chart] = (),
+    ) -> None:  # fmt: skip
+        if not (self._out and charts and self._draw(charts, self.stdout)):
+            super().record(values, rows, columns)
+
+    def plot(self, charts: Sequence[Chart]) -> None:
+        if self._err and not self.output.quiet:
+            self._draw(charts, self.stderr)
+
     def label(self, label: Label, belongs_to: str | None) -> None:
         if not self._out:
             super().label(label, belongs_to)
@@ -124,6 +141,21 @@ class TerminalRenderer(PlainRenderer):
     def aside(self, text: str) -> None:
         self._end_bar()
         super().aside(self._dim(printable(text)) if self._err else text)
+
+    def _draw(self, charts: Sequence[Chart], stream: TextIO) -> bool:
+        """Draw the charts below each other; False where the terminal has no room for them."""
+        from lmcli.render.terminal_chart import ASCII, UNICODE, draw_chart
+
+        width, symbols = columns_of(stream, self._variables), UNICODE if knows_unicode(self._variables) else ASCII
+        lines = [
+            line
+            for i, chart in enumerate(charts)
+            for line in draw_chart(chart, min(width - 1, _WIDEST), _FEWER_ROWS if i else _ROWS, symbols, self._color)
+        ]
+        self._end_bar()
+        stream.write("".join(f"{line}\n" for line in lines))
+        stream.flush()
+        return bool(lines)
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._color else text

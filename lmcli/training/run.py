@@ -39,9 +39,10 @@ class Outcome:
 
 
 def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
-    """Train, write the best checkpoint to the plan's folder, and return what came out; None in all but the main process.
+    """Train, write the best checkpoint to the plan's folder, and return what came out.
 
-    Raises UsageError, CheckpointError, OutOfMemory. A run that is interrupted is resumed by the same plan.
+    Of several processes only the main one returns it. Raises UsageError, CheckpointError, OutOfMemory. A run that is
+    interrupted is resumed by the same plan.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()

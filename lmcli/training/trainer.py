@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lmcli.data.examples import Example
-from lmcli.training.objectives import IGNORED, Objective, Sample
+from lmcli.training.loss import IGNORED, Loss, cross_entropies
+from lmcli.training.objectives import Objective, Sample
 from lmcli.training.recipe import Recipe
 from lmcli.training.schedule import in_order, schedule
 from lmcli.types import Event, TrainingStep, Validation
@@ -74,16 +75,20 @@ class ScheduledTrainer(Trainer):
             data_collator=_only,
             train_dataset=Batches(objective, train, batches),
             eval_dataset=Batches(objective, validating.samples, []),
-            compute_loss_func=_Loss(objective.weights, recipe.label_smoothing),
+            compute_loss_func=Loss(objective.weights, recipe.label_smoothing),
             callbacks=[_Reporting(report, objective, train, batches, recipe, processes)],
         )
         self.remove_callback(PrinterCallback)
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
-        self._objective, self._recipe, self._validating, self._report = objective, recipe, validating, report
+        self._objective, self._recipe, self._validating, self._precision = objective, recipe, validating, precision
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
+
+    def compute_loss_context_manager(self) -> Any:
+        """Autocast as accelerate has it, but for logits, which it would copy to float32."""
+        return torch.autocast(self._precision.device.type, torch.bfloat16, enabled=self._precision.half)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss of the validation set and the objective's own figures, computed by all processes together."""
@@ -108,10 +113,9 @@ class ScheduledTrainer(Trainer):
     def _measure(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         batch = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
-        logits = self.model_wrapped(**batch).logits.float()
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        with self.compute_loss_context_manager():
+            logits = self.model_wrapped(**batch).logits
+            loss = cross_entropies(logits, labels).sum()
         counted = torch.stack([loss.double(), (labels != IGNORED).sum()]).cpu()
         return counted, self._objective.predict(logits)
 
@@ -134,25 +138,8 @@ class ScheduledTrainer(Trainer):
             figures |= self._objective.measure(self._validating.examples, predictions)
         named = {f"eval_{name}": value for name, value in figures.items()}
         self.log(dict(named))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
         return named
-
-
-class _Loss:
-    """Cross entropy, the mean over all labels of a step, however many batches it has."""
-
-    def __init__(self, weights: Tensor | None, smoothing: float) -> None:
-        self._weights, self._smoothing = weights, smoothing
-
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        logits = outputs.logits.float()
-        weights = None if self._weights is None else self._weights.to(logits.device)
-        total = nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), weights, ignore_index=IGNORED, reduction="sum",
-            label_smoothing=self._smoothing,
-        )  # fmt: skip
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / count
 
 
 class _Reporting(TrainerCallback):
@@ -213,7 +200,6 @@ def _arguments(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         gradient_accumulation_steps=recipe.accumulation,
-        bf16=precision.half,
         use_cpu=precision.device.type == "cpu",
         seed=recipe.seed,
         logging_steps=max(steps // _REPORTS, 1),

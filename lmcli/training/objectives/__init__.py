@@ -12,8 +12,6 @@ from torch import Tensor
 from lmcli.data.examples import Example, TrainingTask
 from lmcli.training.plan import Plan
 
-IGNORED = -100  # the label of a position that no loss is computed for, as PyTorch has it
-
 
 @dataclass(frozen=True)
 class Sample:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmcli.data.examples import Example
-from lmcli.training.objectives import IGNORED, Sample
+from lmcli.training.loss import IGNORED
+from lmcli.training.objectives import Sample
 from lmcli.training.objectives.continue_text import ContinueText
 from lmcli.training.plan import Plan
 

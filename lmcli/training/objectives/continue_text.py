@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from lmcli.data.examples import Example
+from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
-from lmcli.training.objectives import IGNORED, Sample
+from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
 

@@ -16,8 +16,9 @@ from transformers import AutoModelForMaskedLM
 
 from lmcli.data.examples import Example
 from lmcli.errors import CheckpointError
+from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
-from lmcli.training.objectives import IGNORED, Sample
+from lmcli.training.objectives import Sample
 from lmcli.training.objectives.continue_text import packed
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan

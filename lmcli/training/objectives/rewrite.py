@@ -13,8 +13,9 @@ from transformers import AutoModelForSeq2SeqLM
 
 from lmcli.data.examples import Example
 from lmcli.engine.translation_codes import TranslationCodes
+from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
-from lmcli.training.objectives import IGNORED, Sample
+from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
 
@@ -32,6 +33,10 @@ class Rewrite:
     def __init__(self, plan: Plan) -> None:
         self.tokenizer = load_tokenizer(plan)
         self.model = load_model(plan, AutoModelForSeq2SeqLM, self.tokenizer)
+        bias = getattr(self.model, "final_logits_bias", None)
+        if bias is not None and not bias.any():
+            # Marian's and BART's is almost always 0; added to logits in bf16, a float32 one would copy them.
+            self.model.final_logits_bias = bias.to(torch.bfloat16)
         name = plan.checkpoint.name if plan.checkpoint else "this config"
         self._codes = TranslationCodes(name, self.model.config.to_dict(), self.tokenizer)
         longest = getattr(self.model.config, "max_position_embeddings", None) or self.tokenizer.model_max_length

@@ -1,0 +1,23 @@
+"""The losses of a run as people see them: on the terminal when it ends, and as a picture in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmcli.render import Renderer
+from lmcli.render.losses import losses
+from lmcli.render.svg import charts_picture
+from lmcli.training.log import TrainingLog
+
+FILE = "losses.svg"
+
+
+def draw_losses(folder: Path, renderer: Renderer) -> None:
+    """Draw what the log in `folder` holds: on the terminal, and into the folder for the model card and for browsers.
+
+    A run that has told nothing has no picture. Raises OSError where the disk does not take it.
+    """
+    charts = losses(TrainingLog(folder).events())
+    if charts:
+        (folder / FILE).write_text(charts_picture("The losses of a training run", charts), encoding="utf-8")
+        renderer.plot(charts)
