@@ -547,12 +547,11 @@ def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str
     assert "cannot be restored" in invoke("quantize", "--restore", str(gptq), variables=here).stderr
 
 
+@pytest.mark.parametrize("other", ["classifier"], indirect=True)
 def test_training_begins_with_the_numbers_that_eight_bits_stand_for(
     other: tuple[Checkpoint, Checkpoint], tmp_path: Path
 ) -> None:
     _, after = other
-    if after.kind != "classifier":
-        pytest.skip("one kind says it of all")
     plan = Plan(Recipe("classify"), (), (), tmp_path / "out", after)
     model = load_model(plan, transformers.AutoModelForSequenceClassification, None)
     expected = values(in_fp32(after.path, tmp_path / "plain"))
