@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmcli.engine.agreement import Agreement
     from lmcli.engine.comparison import Comparison
     from lmcli.protocols import Engine
-    from lmcli.types import Checkpoint, Event, Grammar, LoadOptions
+    from lmcli.types import AttentionMaps, AttentionWish, Checkpoint, Event, Grammar, LoadOptions
 
 
 def load(
@@ -89,6 +89,19 @@ def compare(
     from lmcli.engine import comparison
 
     return comparison.compare(before, after, text, options, report)
+
+
+def attention(
+    checkpoint: Checkpoint, text: str, wish: AttentionWish, options: LoadOptions, report: Callable[[Event], None]
+) -> AttentionMaps:
+    """Where a checkpoint of any kind looks when it reads `text`; see attention_maps.read_attention."""
+    _ready()
+    from lmcli.engine.offline import stay_offline
+
+    stay_offline()
+    from lmcli.engine.attention_maps import read_attention
+
+    return read_attention(checkpoint, text, wish, options, report)
 
 
 def check_grammar(grammar: Grammar) -> None:

@@ -43,10 +43,7 @@ _CACHES = ("past_key_values", "cache_params", "state")  # what the architectures
 def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """The engine for a checkpoint of any kind. Raises UnsafeCheckpoint where it brings code of its own and may not run
     it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    # It says of every layer what it casts.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    _quieten()
     # Nothing is packed by us, also where a library keeps the weights in few bits.
     dtype = _faithful_dtype(checkpoint, options.device, options.dtype)
     faithful = replace(options, dtype=dtype, low_memory=True)
@@ -64,6 +61,12 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
         return TransformersReader(checkpoint, model, tokenizer)
     decoder = TransformersDecoder(model, placement)
     return GenerationEngine(checkpoint, TransformersTokenizer(tokenizer, checkpoint.path), decoder, options.context)
+
+
+def load_eager(checkpoint: Checkpoint, trust_remote_code: bool) -> Any:
+    """Its model in fp32, which tells the weights of its attention. Raises as `open_engine` does."""
+    _quieten()
+    return _load(checkpoint, torch.float32, trust_remote_code, attn_implementation="eager").eval()
 
 
 class TransformersTokenizer(Tokenizer):
@@ -162,6 +165,13 @@ class TransformersDecoder:
         _, cache = self._pass(tokens[:6], None, 1)
         resumed, _ = self._pass(tokens[6:], cache, 1)
         return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
+
+
+def _quieten() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    # It says of every layer what it casts.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +48,7 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
             return kind.from_config(
                 _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
             )
-        with warnings.catch_warnings(), readable(plan.checkpoint) as folder:
-            warnings.simplefilter("ignore")  # Advice to developers.
+        with readable(plan.checkpoint) as folder:
             return kind.from_pretrained(
                 folder, local_files_only=True, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
