@@ -90,6 +90,7 @@ def furnish(folder: Path) -> dict[str, str]:
     variables = {
         "LMCLI_CACHE": str(folder / "cache"), "LMCLI_STATE": str(folder / "state"),
         "LMCLI_CONFIG": str(folder / "config.toml"), "HF_HUB_CACHE": str(folder / "hub"),
+        "LMCLI_STARTERS": str(folder / "starters"),
     }  # fmt: skip
     file = folder / "model.Q8_0.gguf"
     file.write_bytes(b"GGUF")

@@ -26,12 +26,12 @@ LAYERS = [
     {"types", "errors", "__init__"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
-         "llama_cpp", "llguidance", "accelerate", "peft", "sacrebleu"}  # fmt: skip
+         "llama_cpp", "llguidance", "pyarrow", "accelerate", "peft", "sacrebleu"}  # fmt: skip
 ONLY_IN = {
     "torch": ("engine/", "bench/sides/", "training/"), "transformers": ("engine/", "bench/sides/", "training/"),
     "llama_cpp": ("bench/sides/",), "rich": ("render/drawing.py",),
     "prompt_toolkit": ("repl/prompt.py",), "huggingface_hub": ("checkpoints/hub.py", "training/card_metadata.py"),
-    "click": ("cli.py", "commands/"), "llguidance": ("engine/grammar.py",),
+    "click": ("cli.py", "commands/"), "llguidance": ("engine/grammar.py",), "pyarrow": ("data/files.py",),
     "accelerate": ("training/",), "peft": ("training/",), "sacrebleu": ("evaluation/",),
 }  # fmt: skip
 COMMANDS = sorted(file.stem for file in (PACKAGE / "commands").glob("[a-z]*.py"))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
+import transformers
 from test_parity import VARIANTS, name
 
 from lmcli import engine
@@ -110,3 +112,69 @@ def test_a_branch_sees_the_cache_what_it_grows_from_and_itself() -> None:
         [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 1],
     ]  # fmt: skip
     assert bool(grown.seen[:, :3].all())
+
+
+def by_transformers(folder: Path, text: str, window: int, stride: int) -> list[float]:
+    """The log-likelihood of each token but the first, by the loop that transformers' guide to perplexity describes."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = torch.tensor([tiny.byte_tokenizer().encode(text).ids])
+    found: list[float] = []
+    before = 0
+    for begin in range(0, ids.shape[1], stride):
+        end = min(begin + window, ids.shape[1])
+        seen = ids[:, begin:end]
+        with torch.no_grad():
+            likelihoods = model(seen).logits[0, :-1].log_softmax(-1).gather(1, seen[0, 1:].unsqueeze(1)).squeeze(1)
+        new = end - max(before, begin + 1)
+        found += likelihoods[len(likelihoods) - new :].tolist()
+        before = end
+        if end == ids.shape[1]:
+            break
+    return found
+
+
+TEXT = "It was the best of times, it was the worst of times. 那是最好的时代。 " * 5
+
+
+@pytest.mark.parametrize(("window", "stride"), [(512, 512), (96, 32), (300, 150), (64, 63)])
+def test_a_text_of_any_length_is_scored_as_transformers_scores_it(window: int, stride: int, tmp_path: Path) -> None:
+    ours = load(tmp_path)
+    stretches = list(ours.score_text(TEXT, window, stride))
+    expected = by_transformers(tmp_path, TEXT, window, stride)
+    assert sum(stretch.tokens for stretch in stretches) == len(expected) == len(TEXT.encode()) - 1
+    done = 0
+    for stretch in stretches:
+        own = expected[done : done + stretch.tokens]
+        assert stretch.likelihood == pytest.approx(sum(own), abs=2e-3)
+        done += stretch.tokens
+
+
+def test_windows_that_do_not_overlap_leave_no_token_unscored(tmp_path: Path) -> None:
+    ours = load(tmp_path)
+    stretches = list(ours.score_text("abcdefghij", 4, 4))
+    assert [(stretch.tokens, stretch.text) for stretch in stretches] == [(0, "a"), (3, "bcd"), (4, "efgh"), (2, "ij")]
+    alone = ours.score("d", ["efgh"])[0]  # Of the window before it the second sees one token.
+    assert stretches[2].likelihood == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_token_that_begins_every_text_is_seen_and_not_scored(tmp_path: Path) -> None:
+    ours = load(tmp_path)
+    start = "<|endoftext|>"
+    expected = ours.score(start, ["abc"])[0]
+    encode = ours.tokenizer.encode_text
+    ours.tokenizer.encode_text = lambda text: [*encode(start), *encode(text)]  # type: ignore[method-assign]
+    unscored, scored = ours.score_text("abc", 8, 8)
+    assert (unscored.tokens, unscored.text) == (0, "")
+    assert (scored.tokens, scored.likelihood) == (3, pytest.approx(expected, abs=1e-4))
+
+
+def test_a_text_of_no_more_than_one_token_has_nothing_to_score(tmp_path: Path) -> None:
+    ours = load(tmp_path)
+    assert list(ours.score_text("", 8, 4)) == []
+    assert [stretch.tokens for stretch in ours.score_text("x", 8, 4)] == [0]
+
+
+def test_an_architecture_of_transformers_scores_texts_too(tmp_path: Path) -> None:
+    ours = load(tmp_path, ("gpt_neox", {"hidden_act": "gelu"}))
+    expected = sum(by_transformers(tmp_path, TEXT, 96, 32))
+    assert sum(s.likelihood for s in ours.score_text(TEXT, 96, 32)) == pytest.approx(expected, abs=5e-3)

@@ -60,29 +60,34 @@ _CONVERTER = "SFconvertbot"  # the account behind the hub's own safetensors/conv
 
 @dataclass(frozen=True)
 class Listing:
-    """A repository at one commit: the size in bytes of each file by its name."""
+    """A repository at one commit: the size in bytes of each file by its name. `repo_type` is model or dataset."""
 
     repo_id: str
     commit: str
     files: dict[str, int]
+    repo_type: str = "model"
 
 
-def list_files(repo_id: str, revision: str | None, report: Callable[[Event], None]) -> Listing:
+def list_files(
+    repo_id: str, revision: str | None, report: Callable[[Event], None], repo_type: str = "model"
+) -> Listing:
     """Ask the hub what `revision` (main by default) holds. Raises CheckpointNotFound, CheckpointError,
     NetworkError."""
     logging.set_verbosity_error()
     api = HfApi(library_name="lmcli", library_version=__version__)
 
     def ask() -> Listing:
-        info = api.model_info(repo_id, revision=revision or "main", files_metadata=True, timeout=_TIMEOUT)  # type: ignore[arg-type]
+        look = api.dataset_info if repo_type == "dataset" else api.model_info
+        info = look(repo_id, revision=revision or "main", files_metadata=True, timeout=_TIMEOUT)  # type: ignore[arg-type]
         commit = str(info.sha)
         siblings = info.siblings or []
-        if len(siblings) < _MANY:
-            return _checked(Listing(repo_id, commit, {file.rfilename: file.size or 0 for file in siblings}))
-        tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
-        return _checked(Listing(repo_id, commit, {file.path: getattr(file, "size", 0) for file in tree}))
+        files = {file.rfilename: file.size or 0 for file in siblings}
+        if len(siblings) >= _MANY:
+            tree = api.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type=repo_type)
+            files = {file.path: getattr(file, "size", 0) for file in tree}
+        return _checked(Listing(repo_id, commit, files, repo_type))
 
-    with _explained(repo_id, revision):
+    with _explained(repo_id, revision, repo_type):
         return _patiently(ask, report)
 
 
@@ -95,19 +100,19 @@ def fetch(
 ) -> Path:
     """Fetch the files `names` and return the snapshot's folder. Raises NetworkError, CheckpointError,
     LmcliError."""
-    repo = hub_dir / repo_folder_name(repo_id=listing.repo_id, repo_type="model")
+    repo = hub_dir / repo_folder_name(repo_id=listing.repo_id, repo_type=listing.repo_type)
     snapshot = repo / "snapshots" / listing.commit
     missing = [name for name in names if not (snapshot / name).exists()]
     refuse_full_disk(hub_dir, sum(listing.files[name] for name in missing))
     bar = bar_class(sum(listing.files[name] for name in missing), report)
-    with _explained(listing.repo_id, revision):
+    with _explained(listing.repo_id, revision, listing.repo_type):
         for name in missing:
             if listing.files[name] >= _LARGE:
                 _patiently(lambda name=name: _resume(listing, name, repo, bar), report)  # type: ignore[misc]
             # What `_resume` has laid in its place is only linked here.
             hf_hub_download(
-                listing.repo_id, name, revision=listing.commit, cache_dir=hub_dir, tqdm_class=bar,
-                library_name="lmcli", library_version=__version__,
+                listing.repo_id, name, revision=listing.commit, repo_type=listing.repo_type, cache_dir=hub_dir,
+                tqdm_class=bar, library_name="lmcli", library_version=__version__,
             )  # fmt: skip
     write_reference(repo, revision or "main", listing.commit)
     return snapshot
@@ -165,7 +170,7 @@ def _strange(repo_id: str) -> NetworkError:
 
 def _resume(listing: Listing, name: str, repo: Path, bar: type) -> None:
     """Fetch a large file into the cache's `blobs`, going on from what an earlier run left."""
-    url = hf_hub_url(listing.repo_id, name, revision=listing.commit)
+    url = hf_hub_url(listing.repo_id, name, revision=listing.commit, repo_type=listing.repo_type)
     headers = build_hf_headers(library_name="lmcli", library_version=__version__)
     metadata = get_hf_file_metadata(url, headers=headers, retry_on_errors=True)
     if not metadata.etag:
@@ -213,14 +218,14 @@ def _patiently(call: Callable[[], Any], report: Callable[[Event], None]) -> Any:
 
 
 @contextmanager
-def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
+def _explained(repo_id: str, revision: str | None, repo_type: str = "model") -> Iterator[None]:
     """Turn the library's errors into lmcli's."""
     try:
         yield
     except LmcliError:
         raise
     except (HfHubHTTPError, httpx2.HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise _explain(error, repo_id, revision) from error
+        raise _explain(error, repo_id, revision, repo_type) from error
     except HFValidationError as error:
         raise UsageError(f"'{repo_id}' is not the form of a hub id", "give ORG/NAME") from error
     except OSError as error:
@@ -231,11 +236,11 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
         raise NetworkError(f"the download of {repo_id} broke off", "run the command again; it goes on") from error
 
 
-def _explain(error: BaseException, repo_id: str, revision: str | None) -> LmcliError:
+def _explain(error: BaseException, repo_id: str, revision: str | None, repo_type: str) -> LmcliError:
     cause = error.__cause__
     if isinstance(error, LocalEntryNotFoundError) and cause is not None:
-        return _explain(cause, repo_id, revision)
-    page = f"{constants.ENDPOINT}/{repo_id}"
+        return _explain(cause, repo_id, revision, repo_type)
+    page = f"{constants.ENDPOINT}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
     if isinstance(error, GatedRepoError):
         return CheckpointError(
             f"{repo_id} is gated: its licence must be accepted first",

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,9 @@ from lmcli.data.examples import Columns, Example
 from lmcli.data.reading import read
 from lmcli.data.splitting import split
 from lmcli.errors import InputError, UsageError
-from lmcli.render.losses import losses
-from lmcli.render.svg import charts_picture
-from lmcli.training.card import PICTURE, Card, CardData, write_card
-from lmcli.training.log import TrainingLog
+from lmcli.training.card import Card, CardData, write_card
+from lmcli.training.curves import draw_losses
+from lmcli.training.log import TrainingLog, validations
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
 from lmcli.training.unfinished import is_unfinished
@@ -144,11 +143,9 @@ def _finish(
     plan: Plan, outcome: Outcome, name: str, checked: Checked, values: Mapping[str, Any], seconds: float,
     renderer: Renderer,
 ) -> None:  # fmt: skip
-    events = TrainingLog(plan.folder).events()
-    charts = losses(events)
-    renderer.plot(charts)
-    (plan.folder / PICTURE).write_text(charts_picture(f"{name}: losses", charts), encoding="utf-8")
-    kept = Validation(outcome.step, 0.0, outcome.figures) if outcome.figures else None
+    draw_losses(plan.folder, name, renderer)
+    told = (event for event in validations(TrainingLog(plan.folder).events()) if event.step == outcome.step)
+    kept = replace(next(told, Validation(outcome.step, 0.0, {})), metrics=outcome.figures) if outcome.figures else None
     removed = Counter({finding.kind: len(finding.places) for finding in checked.findings if finding.dropped})
     write_card(
         plan.folder,

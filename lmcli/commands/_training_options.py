@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lmcli.commands._options import column_options
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -19,11 +21,7 @@ def data_options(command: Command) -> Command:
                      help="Examples to validate by; else a tenth of the others, at most 2,000."),
         click.option("--validation-share", metavar="N", type=click.FloatRange(0), default=None,
                      help="Share, or from 1 on the count, of the examples that validate."),
-        click.option("--text-field", metavar="NAME", help="The column of the texts."),
-        click.option("--answer-field", metavar="NAME", help="The column of labels, translations, summaries, answers."),
-        click.option("--second-field", metavar="NAME", help="The column of the other text of a pair."),
-        click.option("--from", "source", metavar="LANG", callback=_language, help="Language of the texts."),
-        click.option("--to", "target", metavar="LANG", callback=_language, help="Language of the translations."),
+        column_options,
         click.option("--both-ways", is_flag=True, help="Learn each pair in both directions."),
         click.option("--repeat", metavar="FILE=N", multiple=True, callback=_repeats,
                      help="Go through FILE N times an epoch."),
@@ -88,12 +86,6 @@ def run_options(command: Command) -> Command:
 
 def _all(command: Command, *options: Callable[[Any], Any]) -> Command:
     return reduce(lambda inner, option: option(inner), reversed(options), command)
-
-
-def _language(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    from lmcli.text.language import parse
-
-    return parse(value) if value else None
 
 
 def _repeats(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:

@@ -57,6 +57,11 @@ _USUAL: Mapping[ExampleTask, Usual] = {
         (("answers", "answer"), ("references", "response")),
         "text to read", "answer",
     ),
+    "choose": Usual(
+        (("question", "query", "ctx", "prompt", "goal", "stem"), ("text", "sentence", "context", "input")),
+        (("answer", "answerkey", "answer_key"), ("label", "gold", "target", "correct")),
+        "question", "answer",
+    ),
     "generate": Usual(_TEXT),
     "masked": Usual(_TEXT),
 }  # fmt: skip
@@ -94,6 +99,7 @@ class Chooser:
             return Columns(self._only() or self._named("text", _USUAL[task])), None
         if task == "classify":
             return self._labelled(), None
+        # ask, choose and summarize
         columns = Columns(self._named("text", _USUAL[task]), self._named("answer", _USUAL[task]), self.wish.second)
         if task == "ask":
             columns = replace(columns, second=self.wish.second or self._found("question", _QUESTION, "second"))

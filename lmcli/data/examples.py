@@ -8,7 +8,7 @@ from typing import Literal
 from lmcli.types import Message
 
 TrainingTask = Literal["classify", "translate", "summarize", "chat", "generate", "masked"]
-ExampleTask = Literal[TrainingTask, "ask"]
+ExampleTask = Literal[TrainingTask, "ask", "choose"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Example:
     `messages` in place of both. `second` is the other text of a pair that is judged together, or the question that
     `text` answers. `languages` are those of text and answer (ISO 639-1) where the answer is a translation.
     `references` are all the right translations, summaries or answers, the first of which is `answer`; a question
-    without any is one that the text does not answer.
+    without any is one that the text does not answer. `choices` are what is to be chosen from; `answer` is one of them.
     """
 
     text: str = ""
@@ -40,18 +40,23 @@ class Example:
     languages: tuple[str, str] | None = None
     place: Place = Place("", 0)
     references: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Columns:
     """The names of the columns that hold an example; None where the usual names are to be looked for.
 
-    Of a chat `text` is the column of the messages, or of the prompt where `answer` is that of the response.
+    Of a chat `text` is the column of the messages, or of the prompt where `answer` is that of the response. `second` is
+    the other text of a pair, the question about a text, or the choices.
     """
 
     text: str | None = None
     answer: str | None = None
     second: str | None = None
+
+
+USUAL = Columns()
 
 
 @dataclass(frozen=True)

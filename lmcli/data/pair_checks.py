@@ -14,7 +14,7 @@ RATIO = 6.0  # times as long as the other is no translation
 _SHORT = 30.0  # letters, of which even six times as many may be right
 _PROSE = 3  # words that a text must have to be no name, which may stay what it is
 _SWAPPED = 0.5  # of all rows, from which on it is the columns that are wrong
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"\S*[^\W\d_]{2}\S*")
 # One character of these scripts stands for about three Latin letters.
 _DENSE = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 

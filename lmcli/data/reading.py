@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmcli.data import chats
+from lmcli.data.choices import Choices, choices_in
 from lmcli.data.columns import Chooser
-from lmcli.data.examples import BrokenRow, Columns, Example, ExampleTask, Place
-from lmcli.data.files import Table, Text, read_table, read_text
+from lmcli.data.examples import USUAL, BrokenRow, Columns, Example, ExampleTask, Place
+from lmcli.data.files import Table, read_file
 from lmcli.errors import InputError, UsageError
 from lmcli.text.records import damage
 
 Fields = Mapping[str, Any]
 Languages = tuple[str, str]
 Maker = Callable[[Fields, Place], Example]
-USUAL = Columns()
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,15 @@ def read_examples(
 ) -> list[Example]:
     """The examples of `files`, all of them. Raises what `read` raises, and InputError for a row that is no example."""
     reading = read(files, task, columns, languages, both_ways, encoding)
-    if reading.broken:
-        first, others = reading.broken[0], len(reading.broken) - 1
-        more = f", nor can {others:,} more rows" if others else ""
-        raise InputError(f"{first.place} cannot be read{more}: {first.reason}", "mend or remove the row")
+    refuse_broken(reading.broken)
     return reading.examples
+
+
+def refuse_broken(broken: Sequence[BrokenRow]) -> None:
+    """Raises InputError where there is a broken row."""
+    if broken:
+        more = f", nor can {len(broken) - 1:,} more rows" if len(broken) > 1 else ""
+        raise InputError(f"{broken[0].place} cannot be read{more}: {broken[0].reason}", "mend or remove the row")
 
 
 def read(
@@ -54,7 +58,7 @@ def read(
     both_ways: bool = False,
     encoding: str | None = None,
 ) -> Reading:
-    """The examples of CSV, TSV, JSON and JSONL files, and for generate and masked of plain texts, each file one.
+    """The examples of CSV, TSV, JSON, JSONL and Parquet files; for generate and masked plain texts, too, each file one.
 
     A file may be packed with gzip. `languages` are those of source and target, by default those that two columns are
     named after; with `both_ways` each pair is an example in either direction. Raises InputError for a file that cannot
@@ -64,34 +68,48 @@ def read(
     broken: list[BrokenRow] = []
     taken: dict[str, Columns] = {}
     for name in files:
-        text = read_text(name, encoding, whole=task in ("generate", "masked"))
-        if text.form == "text":
-            _add(_whole(text, task), examples, broken)
+        found = read_file(name, encoding, whole=task in ("generate", "masked"))
+        if isinstance(found, str):
+            examples.append(_whole(name, found, task))
             continue
-        table = read_table(text)
-        taken[name], spoken = Chooser(name, table.columns, columns).choose(task, languages)
-        if both_ways and not spoken:
-            raise UsageError("for both ways the languages must be known", "name them: --from en --to zh")
-        _add(_examples(table, _maker(task, taken[name], spoken), both_ways), examples, broken)
+        reading = examples_of(found, task, columns, languages, both_ways)
+        examples += reading.examples
+        broken += reading.broken
+        taken |= reading.columns
     return Reading(examples, broken, taken)
 
 
-def _add(found: Iterator[Example | BrokenRow], examples: list[Example], broken: list[BrokenRow]) -> None:
-    for one in found:
+def examples_of(
+    table: Table,
+    task: ExampleTask,
+    columns: Columns = USUAL,
+    languages: Languages | None = None,
+    both_ways: bool = False,
+) -> Reading:
+    """The examples of one file's rows, as `read` has them."""
+    taken, spoken = Chooser(table.name, table.columns, columns).choose(task, languages)
+    if both_ways and not spoken:
+        raise UsageError("for both ways the languages must be known", "name them: --from en --to zh")
+    examples: list[Example] = []
+    broken: list[BrokenRow] = []
+    for one in _examples(table, _maker(table, task, taken, spoken), both_ways):
         if isinstance(one, Example):
             examples.append(one)
         else:
             broken.append(one)
+    if not examples and not broken:
+        raise InputError(f"{table.name} has no rows", "name a FILE with examples in it")
+    return Reading(examples, broken, {table.name: taken})
 
 
-def _whole(text: Text, task: ExampleTask) -> Iterator[Example | BrokenRow]:
+def _whole(name: str, content: str, task: ExampleTask) -> Example:
     if task not in ("generate", "masked"):
         raise UsageError(
-            f"{text.name} is a text, not a table of examples", "give CSV, TSV or JSONL with a column for each part"
+            f"{name} is a text, not a table of examples", "give CSV, TSV or JSONL with a column for each part"
         )
-    if error := damage(text.content):
-        raise InputError(f"{text.name}: {error.message}", error.hint)
-    yield Example(text.content, place=Place(text.name, 1))
+    if error := damage(content):
+        raise InputError(f"{name}: {error.message}", error.hint)
+    return Example(content, place=Place(name, 1))
 
 
 def _examples(table: Table, make: Maker, both_ways: bool) -> Iterator[Example | BrokenRow]:
@@ -115,13 +133,15 @@ def reversed_pair(example: Example) -> Example:
     return replace(example, text=example.answer, answer=example.text, languages=languages, references=(example.text,))
 
 
-def _maker(task: ExampleTask, columns: Columns, languages: Languages | None) -> Maker:
+def _maker(table: Table, task: ExampleTask, columns: Columns, languages: Languages | None) -> Maker:
     """What makes an example of a row's fields, and raises InputError where it cannot."""
     text, answer, second = str(columns.text), columns.answer, columns.second
     if task == "chat":
         return _chat(columns)
     if answer is None:
         return lambda fields, place: Example(_string(fields, text), place=place)
+    if task == "choose":
+        return _choose(text, answer, choices_in(table.columns, second, table.name))
     if task == "classify":
         return lambda fields, place: Example(
             _string(fields, text).strip(), _label(fields, answer), second=_second(fields, second), place=place
@@ -152,6 +172,15 @@ def _chat(columns: Columns) -> Maker:
         return Example(messages=said, place=place)
 
     return conversation
+
+
+def _choose(text: str, answer: str, read: Callable[[Fields], Choices]) -> Maker:
+    def chosen(fields: Fields, place: Place) -> Example:
+        choices = read(fields)
+        right = choices.named(fields.get(answer))
+        return Example(_string(fields, text).strip(), right, place=place, choices=choices.texts)
+
+    return chosen
 
 
 def _optional(fields: Fields, name: str | None) -> str:

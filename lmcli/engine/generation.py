@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from lmcli.engine.answer import Answer, Request, opens_thought
+from lmcli.engine.choices import Weigher, read, windows, written
 from lmcli.engine.grammar import Grammars
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
-from lmcli.engine.scoring import likelihood, score_together, together
+from lmcli.engine.scoring import likelihood, score_together, slide, together
 from lmcli.engine.speculation import MOST, Bound, Chain, Drafter, Guesser, Lookup
 from lmcli.engine.text_stream import END_THINK
 from lmcli.engine.tokenizer import Tokenizer
 from lmcli.errors import InputTooLong
+from lmcli.protocols import Stretch
 from lmcli.types import Checkpoint, Conversation, Event, Prompt, SamplingParams
 
 if TYPE_CHECKING:
@@ -121,6 +124,24 @@ class GenerationEngine:
                     found = score_together(self.decoder, [tokens[i] for i in group], endings)
                 scores += found or [self._score_alone(tokens[i], endings) for i in group]
         return scores
+
+    def score_text(self, text: str, window: int, stride: int) -> Iterator[Stretch]:
+        # What the checkpoint begins a text with, not what it may end one with.
+        tokens = [*self.tokenizer.encode_text("")[:1], *self.tokenizer.encode_continuation(text)]
+        with memory_errors(self.checkpoint):
+            if tokens:
+                yield Stretch(0, 0.0, self.tokenizer.decode(tokens[:1]))
+            for first, end, found in slide(self.decoder, tokens, window, stride):
+                yield Stretch(end - first, found, self.tokenizer.decode(tokens[first:end]))
+
+    def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
+        if given is None:
+            request = self._request(prompt, params)
+            weigh = Weigher(self.tokenizer, request.tokens, rivals)
+            return self._guarded(written(self.decoder, partial(self._begin, request), weigh))
+        tokens = self._fitting(prompt, params.think)
+        reading = windows(tokens, self.tokenizer.encode_continuation(given), self.context_length)
+        return self._guarded(read(self.decoder, self._prefill, reading, Weigher(self.tokenizer, tokens, rivals)))
 
     def _guarded(self, events: Iterator[Item]) -> Iterator[Item]:
         with memory_errors(self.checkpoint):

@@ -1,4 +1,4 @@
-"""Scoring: how likely continuations are after a prompt, one alone or many prompts a pass."""
+"""Scoring: how likely continuations are after a prompt, one alone or many prompts a pass, or a text is as a whole."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lmcli.engine.generation import Decoder
 
 _PASS = 512  # tokens; of more each takes as long, and the masks grow by the square
+_STRETCH = 128  # tokens whose logits are held at once: at 150,000 tokens of vocabulary 80 MB
 Tokens = Sequence[int]
 
 
@@ -52,6 +53,26 @@ def score_together(
         return None
     rows = logits.split(sum(len(tokens) - 1 for tokens in continuations) + 1)
     return [_each(own[:1], own[1:], continuations) for own in rows]
+
+
+def slide(decoder: Decoder, tokens: Tokens, window: int, stride: int) -> Iterator[tuple[int, int, float]]:
+    """Stretches of `tokens` from a first to an end, in order, and the log-likelihood of each; see
+    CausalEngine.score_text."""
+    scored = 1
+    for begin in range(0, len(tokens), stride):
+        end = min(begin + window, len(tokens))
+        decoder.rewind(0)
+        # A window that begins where the last one ended sees one token of it: what it scores first follows something.
+        fed = min(begin, scored - 1)
+        for first in range(fed, scored - 1, _PASS):
+            decoder.forward(tokens[first : min(first + _PASS, scored - 1)])
+        for first in range(scored, end, _STRETCH):
+            last = min(first + _STRETCH, end)
+            logits = decoder.forward(tokens[first - 1 : last - 1], last=last - first)
+            yield first, last, likelihood(logits[:1], logits[1:], tokens[first:last])
+        scored = max(scored, end)
+        if end == len(tokens):
+            return
 
 
 def likelihood(first: Tensor, others: Tensor, continuation: Tokens) -> float:

@@ -20,6 +20,7 @@ from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.offline import stay_offline
 from lmcli.engine.output_head import OutputHead
+from lmcli.engine.quantized_weights import read_quantization, without_quantization
 from lmcli.engine.rewriting import Clock, RewritingEngine
 from lmcli.engine.sampling import Sampler
 from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig
@@ -39,8 +40,9 @@ class Understood:
 
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
-    config = read_seq2seq_config(read_json(checkpoint.path / "config.json"))
-    return Understood(config, read_options(checkpoint.path))
+    fields = read_json(checkpoint.path / "config.json")
+    read_quantization(fields, embeddings=True)
+    return Understood(read_seq2seq_config(without_quantization(fields)), read_options(checkpoint.path))
 
 
 def open_engine(
@@ -52,7 +54,8 @@ def open_engine(
     """
     config, dtype, bits = understood.config, options.dtype, options.bits
     fast = _fast_dtype(options.device) if dtype == "auto" else dtype
-    placement = place(checkpoint, replace(options, dtype=fast), report)
+    # Weights that are stored in 8 bits are computed with in `fast`, like any others.
+    placement = place(replace(checkpoint, dtype=fast), replace(options, dtype=fast), report)
     tokenizer = _load_tokenizer(checkpoint)
     can = placement.device.type == "cpu" and can_int8()
     module, weights = load_module(checkpoint.path, config, placement.device, placement.dtype, bits)

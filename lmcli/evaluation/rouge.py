@@ -11,12 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lmcli.evaluation.bootstrap import Means, whole
 from lmcli.evaluation.porter import stem
 
 NAMES = ("rouge1", "rouge2", "rougeL")
@@ -25,6 +24,7 @@ _WORD = re.compile(r"\w+")
 # A character of Chinese or Japanese is a token of its own; a run of other letters and digits is one.
 _IDEOGRAPHS = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CHARACTER = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
+_UNITS = {"characters": _CHARACTER, "words": _WORD, "english-words": _ENGLISH}
 Tokens = Sequence[str]
 
 
@@ -48,7 +48,7 @@ def measure(
     return RougeScores(summaries, references, language, stemming).measured
 
 
-class RougeScores:
+class RougeScores(Means):
     """The three F1 of each summary (n, 3), as bootstrap.Scores."""
 
     def __init__(
@@ -57,28 +57,30 @@ class RougeScores:
     ) -> None:  # fmt: skip
         cut = tokenizer(language, stemming)
         pairs = zip(summaries, references, strict=True)
-        self.values = np.array([_best(cut(text), map(cut, own)) for text, own in pairs], dtype=float).reshape(-1, 3)
+        values = [_best(cut(text), map(cut, own)) for text, own in pairs]
+        super().__init__(NAMES, np.array(values, dtype=float).reshape(-1, 3))
 
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def figures(self, drawn: NDArray[np.int64]) -> dict[str, float]:
-        return dict(zip(NAMES, (drawn @ self.values / max(drawn.sum(), 1)).tolist(), strict=True))
-
-    @cached_property
+    @property
     def measured(self) -> RougeFigures:
         """The figures of the whole set."""
-        return RougeFigures(**self.figures(np.ones(len(self), dtype=np.int64)), n=len(self))
+        return RougeFigures(**whole(self), n=len(self))
+
+
+def unit_of(language: str | None, stemming: bool) -> str:
+    """What texts of `language` are compared by, in a word for a signature."""
+    code = (language or "en").split("-")[0]
+    if code in ("zh", "ja"):
+        return "characters"
+    if code != "en":
+        return "words"
+    return "english-stems" if stemming else "english-words"
 
 
 def tokenizer(language: str | None, stemming: bool) -> Callable[[str], list[str]]:
     """What cuts a text of `language` into what is compared."""
-    if language in ("zh", "ja"):
-        return lambda text: _CHARACTER.findall(text.lower())
-    if language not in ("en", None):
-        return lambda text: _WORD.findall(text.lower())
-    if not stemming:
-        return lambda text: _ENGLISH.findall(text.lower())
+    unit = unit_of(language, stemming)
+    if unit in _UNITS:
+        return lambda text: _UNITS[unit].findall(text.lower())
     # rouge-score leaves words of up to three letters as they are.
     return lambda text: [stem(word) if len(word) > 3 else word for word in _ENGLISH.findall(text.lower())]
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lmcli.render.sheet import Sheet
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Output:
     """How the user wants to read: `json` is None, "json" (one object) or "jsonl" (one a record)."""
@@ -25,6 +28,7 @@ class Output:
     verbose: bool = False
     timings: bool = False
     color: bool = True
+    detailed: bool = False  # show every probability of a label, and its words in a table
     quote: bool = False  # show what an answer rests on off a terminal too
 
 
@@ -59,7 +63,7 @@ class Renderer(Protocol):
     def report(self, event: Event) -> None:
         """Tell the user, on stderr, of a Progress or a Notice, or where a training run is.
 
-        A Progress counted in `live_run.VALIDATION` is part of the run.
+        A Progress counted in `live_run.STEPS` or `live_run.VALIDATION` is part of the run.
         """
 
     def status(self, text: str) -> AbstractContextManager[None]:
@@ -79,6 +83,9 @@ class Renderer(Protocol):
         charts: Sequence[Chart] = (),
     ) -> None:
         """Write one record, which people read as `charts` on a terminal where it has any, else as a table of `rows`."""
+
+    def tables(self, values: Mapping[str, Any], tables: Sequence[tuple[Rows, Mapping[str, str]]]) -> None:
+        """Write one record, which people read as several tables, each of rows and columns as `table` has them."""
 
     def plot(self, charts: Sequence[Chart]) -> None:
         """Draw charts on stderr where that is a terminal."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
-from lmcli.render import Output
+from lmcli.render import Output, Rows
 from lmcli.render.chart import Chart
 from lmcli.render.objects import failure, line, record
 from lmcli.render.sheet import Sheet
@@ -64,6 +64,9 @@ class JsonRenderer(TerminalRenderer):
         self, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str],
         charts: Sequence[Chart] = (),
     ) -> None:  # fmt: skip
+        self._add(dict(values))
+
+    def tables(self, values: Mapping[str, Any], tables: Sequence[tuple[Rows, Mapping[str, str]]]) -> None:
         self._add(dict(values))
 
     def close(self, error: BaseException | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,10 +40,8 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
             return kind.from_config(
                 _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Advice to developers.
-            return kind.from_pretrained(
-                plan.checkpoint.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
+        return kind.from_pretrained(
+            plan.checkpoint.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
             )  # fmt: skip
     except ValueError as error:

@@ -49,12 +49,12 @@ def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
     main = os.environ.get(_RANK, "0") == "0"
     report = report if main else lambda event: None
     folder, last = open_run(plan, main)
-    objective = objectives.build(plan)
-    trainer = _trainer(plan, objective, folder, report)
-    if last is not None:
-        report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Advice to developers.
+        objective = objectives.build(plan)
+        trainer = _trainer(plan, objective, folder, report)
+        if last is not None:
+            report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         outcome = _outcome(trainer, objective)
     if not trainer.is_world_process_zero():

@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lmcli.data.examples import Example
+from lmcli.render.live_run import STEPS, VALIDATION
 from lmcli.training.loss import IGNORED, Loss, cross_entropies
 from lmcli.training.objectives import Objective, Sample
 from lmcli.training.recipe import Recipe
 from lmcli.training.schedule import in_order, schedule
-from lmcli.types import Event, TrainingStep, Validation
+from lmcli.types import Event, Progress, TrainingStep, Validation
 
 _REPORTS = 200  # of the loss in a run, at least
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
@@ -76,8 +77,9 @@ class ScheduledTrainer(Trainer):
             train_dataset=Batches(objective, train, batches),
             eval_dataset=Batches(objective, validating.samples, []),
             compute_loss_func=Loss(objective.weights, recipe.label_smoothing),
-            callbacks=[_Reporting(report, objective, train, batches, recipe, processes)],
         )
+        self._reporting = _Reporting(report, objective, train, batches, recipe, processes)
+        self.add_callback(self._reporting)
         self.remove_callback(PrinterCallback)
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
@@ -92,6 +94,7 @@ class ScheduledTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss of the validation set and the objective's own figures, computed by all processes together."""
+        begun = time.perf_counter()
         samples, mine = self._validating.samples, slice(self.accelerator.process_index, None, self._processes)
         batches = in_order([sample.length for sample in samples], self._recipe.batch_size, _VALIDATION_TOKENS)[mine]
         loader = DataLoader(Batches(self._objective, samples, batches), batch_size=None)
@@ -99,11 +102,13 @@ class ScheduledTrainer(Trainer):
         total = torch.zeros(2, dtype=torch.float64)
         found: dict[int, Any] = {}
         with torch.inference_mode():
-            for indices, batch in zip(batches, loader, strict=True):
+            for done, (indices, batch) in enumerate(zip(batches, loader, strict=True)):
+                self._report(Progress(done, len(batches), VALIDATION))
                 loss, predictions = self._measure(batch)
                 total += loss
                 if predictions is not None:
                     found |= dict(zip(indices, predictions.tolist(), strict=True))
+        self._reporting.measuring_seconds += time.perf_counter() - begun
         return self._figures(self._gathered(total), self._joined(found))
 
     @property
@@ -154,21 +159,27 @@ class _Reporting(TrainerCallback):
         self._batches_a_step = recipe.accumulation * processes
         self._epochs = recipe.epochs
         self._last: tuple[int, float] | None = None
+        self.measuring_seconds = 0.0  # since the last report: none of the training's
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = (state.global_step, time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._report(Progress(state.global_step, state.max_steps, STEPS))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs or self._last is None:
             return
         (before, then), now = self._last, time.perf_counter()
+        seconds, self.measuring_seconds = now - then - self.measuring_seconds, 0.0
         done, of_step = state.global_step, self._batches_a_step
         tokens = sum(self._tokens[before * of_step : done * of_step])
         self._last = (done, now)
         self._report(
             TrainingStep(
                 done, state.max_steps, self._epoch(state), logs["loss"], logs["learning_rate"],
-                tokens / (now - then), self._metric, state.best_metric,
+                tokens / seconds, self._metric, state.best_metric,
             )
         )  # fmt: skip
 

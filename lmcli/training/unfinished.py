@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from lmcli.errors import UsageError
+from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 
 _FOLDER, _PLAN = ".training", "plan.json"
@@ -34,7 +35,9 @@ def open_run(plan: Plan, main: bool) -> tuple[Path, Path | None]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / _PLAN).write_text(json.dumps({"fingerprint": plan.fingerprint}), encoding="utf-8")
-    return folder, _last_checkpoint(folder)
+    last = _last_checkpoint(folder)
+    TrainingLog(plan.folder).rewind(0 if last is None else step_of(last))
+    return folder, last
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -47,9 +50,14 @@ def close_run(plan: Plan) -> None:
     shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
 
 
+def step_of(checkpoint: Path) -> int:
+    """After how many steps the trainer wrote it."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def _last_checkpoint(folder: Path) -> Path | None:
     whole = [path for path in folder.glob("checkpoint-*") if _read(path / _LAST_FILE) is not None]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(whole, key=step_of, default=None)
 
 
 def _read(file: Path) -> object:

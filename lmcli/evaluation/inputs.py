@@ -1,0 +1,160 @@
+"""Inputs: the examples of the files, the folder or the named set that a checkpoint is to be measured by, and which task
+they are for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Literal, get_args
+
+from lmcli.data import sets
+from lmcli.data.examples import USUAL, Columns, Example, ExampleTask
+from lmcli.data.reading import read, refuse_broken
+from lmcli.data.set_folders import sets_in
+from lmcli.data.set_table import EvaluationSet
+from lmcli.errors import InputError, UsageError
+from lmcli.evaluation.evaluators.labels import sentiment_names
+from lmcli.settings import Settings
+
+EvaluationTask = Literal["classify", "sentiment", "translate", "summarize", "ask", "generate", "choose"]
+TASKS: tuple[EvaluationTask, ...] = get_args(EvaluationTask)
+# What files are tried as, those first that fewest others could be taken for.
+_ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "classify", "translate", "generate")
+# AG News and others have a title beside their label: it is no summary.
+_SUMMARIES = {"summary", "summaries", "highlights", "abstract"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user says of the data; None is found out."""
+
+    task: EvaluationTask | None = None
+    columns: Columns = USUAL
+    source: str | None = None
+    target: str | None = None
+    folder: Path | None = None  # that a named set lies in
+
+    @property
+    def languages(self) -> tuple[str, str] | None:
+        return (self.source, self.target) if self.source and self.target else None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Examples of one task; `columns` are those that were taken, by file, and `source` says where they are from."""
+
+    task: EvaluationTask
+    examples: tuple[Example, ...]
+    source: str
+    columns: Mapping[str, Columns]
+
+
+def read_inputs(names: Sequence[str], wish: Wish, settings: Settings, report: sets.Report) -> Inputs:
+    """The examples of files, or of one set by its name or its folder.
+
+    Raises UsageError for a name that is neither and for a set of another task than was asked for, InputError for files
+    that hold no examples, and what reading them raises.
+    """
+    wanted = [(name, _set_of(name)) for name in names if not Path(name).expanduser().is_file()]
+    if not wanted:
+        inputs = _of_files(names, wish)
+    elif len(names) > 1:
+        raise UsageError(f"'{wanted[0][0]}' stands beside other names", "measure by files, or by one set at a time")
+    else:
+        inputs = _of_set(*wanted[0], wish, settings, report)
+    if not inputs.examples:
+        raise InputError(f"{inputs.source} holds no examples", "name a file with some")
+    _check_answers(inputs)
+    return inputs
+
+
+def sample(examples: Sequence[Example], limit: int | None, seed: int) -> Sequence[Example]:
+    """At most `limit` of the examples, drawn from a seed, in their order: many files are sorted by label."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[i] for i in sorted(Random(seed).sample(range(len(examples)), limit))]
+
+
+def _set_of(name: str) -> EvaluationSet | Path:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    found = sets.find(name)
+    if found is None:
+        near = difflib.get_close_matches(name.casefold(), sets.names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "lmcli evaluate --sets lists the sets"
+        raise UsageError(f"'{name}' is neither a file nor a set", hint)
+    return found
+
+
+def _of_set(
+    name: str, wanted: EvaluationSet | Path, wish: Wish, settings: Settings, report: sets.Report
+) -> Inputs:  # fmt: skip
+    folder = wish.folder
+    if isinstance(wanted, Path):
+        folder = wanted
+        wanted = _only_set(folder)
+    loaded = sets.load(wanted, settings, report, folder)
+    task = _as_told(wanted.task, loaded.examples)
+    if wish.task not in (None, task, wanted.task):
+        raise UsageError(f"{wanted.name} measures '{task}', not '{wish.task}'", "leave --task out")
+    return Inputs(wish.task or task, loaded.examples, f"{wanted.name} ({loaded.source})", {})
+
+
+def _only_set(folder: Path) -> EvaluationSet:
+    found = sets_in(folder)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(f"{folder} holds no set that is known", "name its files, or see lmcli evaluate --sets")
+    names = ", ".join(one.name for one in found)
+    raise UsageError(f"{folder} holds several sets: {names}", f"name one: lmcli evaluate --folder {folder} NAME")
+
+
+def _of_files(names: Sequence[str], wish: Wish) -> Inputs:
+    source = ", ".join(names)
+    if wish.task:
+        examples, columns = _read(names, "classify" if wish.task == "sentiment" else wish.task, wish)
+        return Inputs(wish.task, examples, source, columns)
+    for task in _ORDER:
+        try:
+            examples, columns = _read(names, task, wish)
+        except UsageError:
+            continue  # It lacks a column for that.
+        if task != "summarize" or {one.answer for one in columns.values()} <= _SUMMARIES:
+            return Inputs(_as_told(task, examples), examples, source, columns)
+    raise UsageError(f"the columns of {names[0]} do not tell what it measures", f"say so: --task {'|'.join(TASKS)}")
+
+
+def _read(
+    names: Sequence[str], task: ExampleTask, wish: Wish
+) -> tuple[tuple[Example, ...], Mapping[str, Columns]]:  # fmt: skip
+    reading = read(names, task, wish.columns, wish.languages)
+    if task == "translate" and wish.target and not wish.languages:
+        spoken = {example.languages for example in reading.examples}
+        if len(spoken) == 1 and (pair := spoken.pop()) and pair[0] == wish.target:
+            reading = read(names, task, wish.columns, (pair[1], pair[0]))
+    refuse_broken(reading.broken)
+    return tuple(reading.examples), reading.columns
+
+
+def _as_told(task: ExampleTask, examples: Sequence[Example]) -> EvaluationTask:
+    """Labels that are called like sentiments are sentiments; numbers could be anything."""
+    if task != "classify":
+        return task  # type: ignore[return-value]
+    labels = {example.answer for example in examples}
+    numbers = any(label.lstrip("-").isdecimal() for label in labels)
+    pairs = any(example.second is not None for example in examples)
+    return "sentiment" if not numbers and not pairs and sentiment_names(sorted(labels)) else "classify"
+
+
+def _check_answers(inputs: Inputs) -> None:
+    """Raises InputError for an example that there is nothing to measure by."""
+    wanted = {"classify": "label", "sentiment": "label", "translate": "translation", "summarize": "summary"}
+    part = wanted.get(inputs.task)
+    for example in inputs.examples if part else ():
+        if not example.answer:
+            raise InputError(f"{example.place} has no {part}", "fill it in or remove the row")

@@ -1,0 +1,66 @@
+"""Running: a task's answers to all examples of a set, with how far it is; a text that fails is told and passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lmcli.data.examples import Example
+from lmcli.errors import OF_ONE_TEXT, LmcliError
+from lmcli.types import Event, Notice, Progress, TaskResult
+
+Report = Callable[[Event], None]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task made of one example, or why it made nothing."""
+
+    result: TaskResult
+    error: LmcliError | None = None
+
+    @property
+    def reason(self) -> str | None:
+        return self.error.message if self.error else None
+
+
+def answers(examples: Sequence[Example], runs: Iterable[Iterator[Event]], report: Report) -> list[Answer]:
+    """The answer to each example, whose events are the next of `runs`.
+
+    Raises the first error where there is no answer at all: then it is not the texts that are to blame.
+    """
+    found: list[Answer] = []
+    for example, events in zip(examples, tracked(runs, len(examples), "texts", report), strict=True):
+        try:
+            found.append(Answer(TaskResult.fold(_told(example, events, report))))
+        except OF_ONE_TEXT as error:
+            report(Notice(f"{example.place}: {error.message}"))
+            found.append(Answer(TaskResult(), error))
+    check(found)
+    return found
+
+
+def tracked(items: Iterable[Item], total: int, unit: str, report: Report) -> Iterator[Item]:
+    """`items`, and after the work on each how far it is."""
+    report(Progress(0, 0, unit, 0.0))
+    for done, item in enumerate(items, 1):
+        yield item
+        report(Progress(done, 0, unit, done / total))
+
+
+def check(found: Sequence[Answer]) -> None:
+    """Raises the first error where all failed."""
+    errors = [answer.error for answer in found if answer.error]
+    if errors and len(errors) == len(found):
+        raise errors[0]
+
+
+def _told(example: Example, events: Iterator[Event], report: Report) -> Iterator[Event]:
+    """The events that are the answer; what there is to say of one text is for those who ask for more."""
+    for event in events:
+        if isinstance(event, Notice):
+            report(Notice(f"{example.place}: {event.text}", verbose=True))
+        else:
+            yield event
