@@ -145,8 +145,8 @@ def _finish(
     renderer: Renderer,
 ) -> None:  # fmt: skip
     draw_losses(plan.folder, name, renderer)
-    told = (event for event in validations(TrainingLog(plan.folder).events()) if event.step == outcome.step)
-    kept = replace(next(told, Validation(outcome.step, 0.0, {})), metrics=outcome.figures) if outcome.figures else None
+    told = validations(TrainingLog(plan.folder).events())
+    kept = next((event for event in reversed(told) if event.improved), None)
     removed = Counter({finding.kind: len(finding.places) for finding in checked.findings if finding.dropped})
     write_card(
         plan.folder,
@@ -160,7 +160,7 @@ def _finish(
         ),
     )  # fmt: skip
     renderer.report(Notice(f"{name} is in {plan.folder}"))
-    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **outcome.figures})
+    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **(kept.metrics if kept else {})})
 
 
 def _card_data(values: Mapping[str, Any], checked: Checked, removed: Mapping[str, int]) -> tuple[CardData, ...]:

@@ -68,7 +68,7 @@ class Rewrite:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         return {}
 
     def _encode(self, examples: Sequence[Example], languages: tuple[str, str] | None) -> list[Sample]:
