@@ -25,9 +25,10 @@ from lmcli.settings import Settings
 EvaluationTask = Literal["classify", "sentiment", "translate", "summarize", "ask", "generate", "choose"]
 TASKS: tuple[EvaluationTask, ...] = get_args(EvaluationTask)
 # What files are tried as, those first that fewest others could be taken for.
-_ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "classify", "translate")
-# AG News and others have a title beside their label: it is no summary.
+_ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "translate", "classify")
+# AG News and others have a title beside their label: it is no summary. A text's target may be a label.
 _SUMMARIES = {"summary", "summaries", "highlights", "abstract"}
+_TRANSLATED = {"source", "src", "translation", "target_text"}
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,11 @@ def _fits(task: ExampleTask, chooser: Chooser, wish: Wish) -> bool:
         if task == "choose":
             choices_in(chooser.names, wish.columns.second, chooser.file)
             return True
-        columns, _ = chooser.choose(task, wish.languages)
+        columns, spoken = chooser.choose(task, wish.languages)
     except UsageError:
         return False
+    if task == "translate":
+        return spoken is not None or bool({columns.text, columns.answer} & _TRANSLATED)
     return task != "summarize" or columns.answer in _SUMMARIES
 
 
