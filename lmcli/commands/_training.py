@@ -58,13 +58,13 @@ def train(
     name, folder = checkpoints.place(values["output"], settings)
     _check_place(folder, values["resume"], values["force"])
     recipe = _recipe(values)
-    checked = _data(values, recipe, renderer)
+    plan = Plan(
+        recipe, (), (), folder, checkpoint, config, tokenizer, values["resume"], settings.device, settings.dtype
+    )
+    checked = _data(values, plan, renderer)
     if values["check"]:
         return
-    plan = Plan(
-        recipe, checked.train, checked.validation, folder, checkpoint, config, tokenizer, values["resume"],
-        settings.device, settings.dtype,
-    )  # fmt: skip
+    plan = replace(plan, train=checked.train, validation=checked.validation)
     begun = time.monotonic()
     outcome = training.train(plan, _logged(plan, renderer))
     if outcome is not None:
@@ -91,8 +91,9 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     return Recipe(**given)
 
 
-def _data(values: Mapping[str, Any], recipe: Recipe, renderer: Renderer) -> Checked:
+def _data(values: Mapping[str, Any], plan: Plan, renderer: Renderer) -> Checked:
     """The examples, checked; what was found is told. Raises InputError where they cannot be trained on."""
+    recipe = plan.recipe
     with renderer.status("reading the examples …"):
         train, broken = _read(values["files"], values)
         if values["validation"]:
@@ -100,7 +101,7 @@ def _data(values: Mapping[str, Any], recipe: Recipe, renderer: Renderer) -> Chec
             broken += more
         else:
             train, validation = split(train, values["validation_share"], recipe.seed)
-        checked = checks.check(train, validation, recipe.task, broken)
+        checked = checks.check(train, validation, recipe.task, broken, *training.reading(plan))
     for finding in checked.findings:
         if finding.severity == "warning":
             renderer.report(Notice(finding.message if not finding.hint else f"{finding.message}; {finding.hint}"))

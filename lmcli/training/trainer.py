@@ -83,7 +83,8 @@ class ScheduledTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
-        self._objective, self._recipe, self._validating, self._precision = objective, recipe, validating, precision
+        self._objective, self._recipe, self._validating = objective, recipe, validating
+        self._precision, self._report = precision, report
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -98,7 +99,7 @@ class ScheduledTrainer(Trainer):
         samples, mine = self._validating.samples, slice(self.accelerator.process_index, None, self._processes)
         batches = in_order([sample.length for sample in samples], self._recipe.batch_size, _VALIDATION_TOKENS)[mine]
         loader = DataLoader(Batches(self._objective, samples, batches), batch_size=None)
-        self.model_wrapped.eval()
+        self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
         found: dict[int, Any] = {}
         with torch.inference_mode():
@@ -119,7 +120,7 @@ class ScheduledTrainer(Trainer):
         batch = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
         with self.compute_loss_context_manager():
-            logits = self.model_wrapped(**batch).logits
+            logits = self.model(**batch).logits  # Wrapped, it would wait for processes that have fewer batches.
             loss = cross_entropies(logits, labels).sum()
         counted = torch.stack([loss.double(), (labels != IGNORED).sum()]).cpu()
         return counted, self._objective.predict(logits)
