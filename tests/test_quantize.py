@@ -24,7 +24,7 @@ from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.quantized import parameters, read_bits
-from lmcli.engine import foreign_weights, quantizing, torch_engine
+from lmcli.engine import foreign_weights, quantizing, torch_engine, transformers_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
 from lmcli.engine.int8 import can_int8
@@ -548,12 +548,14 @@ def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str
 
 
 @pytest.mark.parametrize("other", ["classifier"], indirect=True)
-def test_training_begins_with_the_numbers_that_eight_bits_stand_for(
+def test_training_and_transformers_begin_with_the_numbers_that_eight_bits_stand_for(
     other: tuple[Checkpoint, Checkpoint], tmp_path: Path
 ) -> None:
     _, after = other
     plan = Plan(Recipe("classify"), (), (), tmp_path / "out", after)
     model = load_model(plan, transformers.AutoModelForSequenceClassification, None)
     expected = values(in_fp32(after.path, tmp_path / "plain"))
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
-    assert not hasattr(model.config, "quantization_config")
+    for read_by_transformers in (model, transformers_engine.load_eager(after, False)):
+        stated = read_by_transformers.state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in stated.items())
+        assert not hasattr(read_by_transformers.config, "quantization_config")

@@ -22,6 +22,7 @@ from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
+from lmcli.engine.quantizing import readable
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_qa import TransformersReader
@@ -66,7 +67,8 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
 def load_eager(checkpoint: Checkpoint, trust_remote_code: bool) -> Any:
     """Its model in fp32, which tells the weights of its attention. Raises as `open_engine` does."""
     _quieten()
-    return _load(checkpoint, torch.float32, trust_remote_code, attn_implementation="eager").eval()
+    with readable(checkpoint) as plain:
+        return _load(plain, torch.float32, trust_remote_code, attn_implementation="eager").eval()
 
 
 class TransformersTokenizer(Tokenizer):
