@@ -16,6 +16,7 @@ import tiny
 import tiny_readers
 import tiny_translators as encoders
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from scripted import folder_checkpoint, invoke, sandbox
 
@@ -39,6 +40,9 @@ from lmcli.engine.quantization import (
 from lmcli.engine.quantized_weights import read_quantization
 from lmcli.engine.torch_engine import TorchDecoder, load_decoder
 from lmcli.errors import CheckpointError, LmcliError, UsageError
+from lmcli.training.models import load_model
+from lmcli.training.plan import Plan
+from lmcli.training.recipe import Recipe
 from lmcli.types import Checkpoint, Event, LoadOptions, SamplingParams, TaskResult
 
 TOKENS = list(b"Quantized weights speak nearly as before.")
@@ -541,3 +545,15 @@ def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str
     assert (refused.code, "is not quantized" in refused.stderr) == (2, True)
     gptq = quantized_by("gptq", folder, tmp_path)
     assert "cannot be restored" in invoke("quantize", "--restore", str(gptq), variables=here).stderr
+
+
+@pytest.mark.parametrize("other", ["classifier"], indirect=True)
+def test_training_begins_with_the_numbers_that_eight_bits_stand_for(
+    other: tuple[Checkpoint, Checkpoint], tmp_path: Path
+) -> None:
+    _, after = other
+    plan = Plan(Recipe("classify"), (), (), tmp_path / "out", after)
+    model = load_model(plan, transformers.AutoModelForSequenceClassification, None)
+    expected = values(in_fp32(after.path, tmp_path / "plain"))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+    assert not hasattr(model.config, "quantization_config")

@@ -58,13 +58,13 @@ def train(
     name, folder = checkpoints.place(values["output"], settings)
     _check_place(folder, values["resume"], values["force"])
     recipe = _recipe(values)
-    checked = _data(values, recipe, renderer)
+    plan = Plan(
+        recipe, (), (), folder, checkpoint, config, tokenizer, values["resume"], settings.device, settings.dtype
+    )
+    checked = _data(values, plan, renderer)
     if values["check"]:
         return
-    plan = Plan(
-        recipe, checked.train, checked.validation, folder, checkpoint, config, tokenizer, values["resume"],
-        settings.device, settings.dtype,
-    )  # fmt: skip
+    plan = replace(plan, train=checked.train, validation=checked.validation)
     begun = time.monotonic()
     outcome = training.train(plan, _logged(plan, renderer))
     if outcome is not None:
@@ -91,8 +91,9 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     return Recipe(**given)
 
 
-def _data(values: Mapping[str, Any], recipe: Recipe, renderer: Renderer) -> Checked:
+def _data(values: Mapping[str, Any], plan: Plan, renderer: Renderer) -> Checked:
     """The examples, checked; what was found is told. Raises InputError where they cannot be trained on."""
+    recipe = plan.recipe
     with renderer.status("reading the examples …"):
         train, broken = _read(values["files"], values)
         if values["validation"]:
@@ -100,7 +101,7 @@ def _data(values: Mapping[str, Any], recipe: Recipe, renderer: Renderer) -> Chec
             broken += more
         else:
             train, validation = split(train, values["validation_share"], recipe.seed)
-        checked = checks.check(train, validation, recipe.task, broken)
+        checked = checks.check(train, validation, recipe.task, broken, *training.reading(plan))
     for finding in checked.findings:
         if finding.severity == "warning":
             renderer.report(Notice(finding.message if not finding.hint else f"{finding.message}; {finding.hint}"))
@@ -144,8 +145,8 @@ def _finish(
     renderer: Renderer,
 ) -> None:  # fmt: skip
     draw_losses(plan.folder, name, renderer)
-    told = (event for event in validations(TrainingLog(plan.folder).events()) if event.step == outcome.step)
-    kept = replace(next(told, Validation(outcome.step, 0.0, {})), metrics=outcome.figures) if outcome.figures else None
+    told = validations(TrainingLog(plan.folder).events())
+    kept = next((event for event in reversed(told) if event.improved), None)
     removed = Counter({finding.kind: len(finding.places) for finding in checked.findings if finding.dropped})
     write_card(
         plan.folder,
@@ -159,7 +160,7 @@ def _finish(
         ),
     )  # fmt: skip
     renderer.report(Notice(f"{name} is in {plan.folder}"))
-    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **outcome.figures})
+    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **(kept.metrics if kept else {})})
 
 
 def _card_data(values: Mapping[str, Any], checked: Checked, removed: Mapping[str, int]) -> tuple[CardData, ...]:

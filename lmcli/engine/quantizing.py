@@ -83,6 +83,10 @@ def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any], bits: int)
     """Raises UsageError for what our engines do not run, and for what is quantized already."""
     if config.get("quantization_config"):
         raise UsageError(f"{checkpoint.name} is quantized already", "quantize the checkpoint it was made from")
+    if checkpoint.kind == "encoder":
+        raise UsageError(
+            f"{checkpoint.name} is an encoder without a head", "train it to classify first: lmcli finetune --help"
+        )
     if bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can be kept in 4 bits", "use --bits 8")
     try:

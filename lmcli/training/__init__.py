@@ -17,3 +17,10 @@ def train(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
     from lmcli.training import run
 
     return run.run(plan, report)
+
+
+def reading(plan: Plan) -> tuple[Callable[[str], int], int]:
+    """How the tokens of a text are counted, and the most of an example that are read. Raises CheckpointError."""
+    from lmcli.training import limits
+
+    return limits.reading(plan)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
+from lmcli.checkpoints.checkpoint import read_config
+from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import pick_device
+from lmcli.engine.quantized_weights import read_quantization
+from lmcli.engine.quantizing import restore
 from lmcli.errors import CheckpointError
 from lmcli.training.plan import Plan
+from lmcli.types import Checkpoint
 
 
 def load_tokenizer(plan: Plan) -> Any:
     """Raises CheckpointError where there is none."""
     folder = plan.checkpoint.path if plan.checkpoint else plan.tokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Advice to developers.
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder} has no tokenizer: {first}", "train one: lmcli tokenizer train") from error
@@ -40,14 +51,30 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
             return kind.from_config(
                 _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
             )
-        return kind.from_pretrained(
-            plan.checkpoint.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
+        with readable(plan.checkpoint) as folder:
+            return kind.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
             )  # fmt: skip
     except ValueError as error:
         raise CheckpointError(
             f"a {_model_type(plan)} cannot be trained for {plan.recipe.task}", "lmcli list --all shows what can"
         ) from error
+
+
+@contextmanager
+def readable(checkpoint: Checkpoint) -> Iterator[Path]:
+    """The checkpoint's folder, or where lmcli has quantized it one of full weights, which transformers can read."""
+    try:
+        ours = read_quantization(read_config(checkpoint.path), embeddings=True) is not None
+    except NotUnderstood:  # It is quantized by a library that transformers knows.
+        ours = False
+    if not ours:
+        yield checkpoint.path
+        return
+    with TemporaryDirectory(prefix="lmcli-") as folder:
+        restore(checkpoint, Path(folder) / "plain", lambda event: None)
+        yield Path(folder) / "plain"
 
 
 def _config(plan: Plan, tokenizer: Any, settings: Mapping[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable
@@ -29,9 +28,8 @@ _PROCESSES, _RANK = "WORLD_SIZE", "RANK"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the figures of the best checkpoint, at which step, and how many parameters were trained."""
+    """What a run came to: the step of the checkpoint that was kept, all steps, and how many parameters were trained."""
 
-    figures: dict[str, float]
     step: int
     steps: int
     trained_parameters: int
@@ -56,7 +54,7 @@ def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
         if last is not None:
             report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        outcome = _outcome(trainer, objective)
+        outcome = _outcome(trainer)
     if not trainer.is_world_process_zero():
         return None
     _write(trainer.model, objective, plan.folder)
@@ -93,19 +91,11 @@ def _precision(plan: Plan) -> Precision:
     return Precision(device, fast)
 
 
-def _outcome(trainer: ScheduledTrainer, objective: Objective) -> Outcome:
-    state = trainer.state
-    best = state.best_global_step or state.global_step
-    evaluated = [entry for entry in state.log_history if "eval_loss" in entry and entry["step"] == best]
-    figures = {
-        name.removeprefix("eval_"): value
-        for name, value in (evaluated[-1] if evaluated else {}).items()
-        if name.startswith("eval_")
-    }
-    if figures and objective.lora_task == "CAUSAL_LM":
-        figures["perplexity"] = math.exp(min(figures["loss"], 700))
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    return Outcome(figures, best, state.global_step, trained, sum(p.numel() for p in trainer.model.parameters()))
+def _outcome(trainer: ScheduledTrainer) -> Outcome:
+    state, parameters = trainer.state, list(trainer.model.parameters())
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return Outcome(state.best_global_step or state.global_step, state.global_step, trained,
+                   sum(parameter.numel() for parameter in parameters))  # fmt: skip
 
 
 def _write(model: Any, objective: Objective, folder: Path) -> None:
