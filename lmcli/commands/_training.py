@@ -76,11 +76,14 @@ def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_place(folder: Path, resume: bool, force: bool) -> None:
-    if resume or force or not folder.exists() or os.environ.get("RANK", "0") != "0":
+    if force or not folder.exists() or os.environ.get("RANK", "0") != "0":
         return
     if is_unfinished(folder):
-        raise UsageError(f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force")
-    if any(folder.iterdir()):
+        if not resume:
+            raise UsageError(
+                f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force"
+            )
+    elif any(folder.iterdir()):
         raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
 
 
