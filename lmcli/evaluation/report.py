@@ -180,7 +180,7 @@ def _error(mark: Mark) -> Row:
 def _of_changes(comparison: Comparison, count: int) -> Table:
     """The answers on which the two differ the most, those first that the second lost."""
     pairs = list(zip(comparison.first.marked.marks, comparison.second.marked.marks, strict=True))
-    differing = [(one, other) for one, other in pairs if one.right != other.right or one.right is None]
+    differing = [pair for pair in pairs if _differ(*pair)]
     differing.sort(key=lambda pair: (bool(pair[1].right), _value(pair[1]) - _value(pair[0])))
     rows = [
         {"place": _line(one), "wanted": _short(one.wanted[0] if one.wanted else ""), "first": _short(one.got),
@@ -188,6 +188,10 @@ def _of_changes(comparison: Comparison, count: int) -> Table:
     ]  # fmt: skip
     columns = {"place": "ROW", "wanted": "WANTED", "first": "FIRST", "second": "SECOND", "text": "TEXT"}
     return Table(rows, columns)
+
+
+def _differ(one: Mark, other: Mark) -> bool:
+    return one.right != other.right or (one.right is None and (one.got, one.score) != (other.got, other.score))
 
 
 def _value(mark: Mark) -> float:
