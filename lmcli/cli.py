@@ -76,7 +76,7 @@ def root() -> None:
 
 def main() -> NoReturn:
     """The `lmcli` program."""
-    code = run(sys.argv[1:], Environment.of_process(engine.load))
+    code = run(sys.argv[1:], Environment.of_process(engine.load, engine.begin))
     leave(code)
 
 

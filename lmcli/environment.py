@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Environment:
     """The process as a value, so that a test can pass its own.
 
-    `load` is `lmcli.engine.load` or, in a test, whatever returns a scripted engine.
+    `load` is `lmcli.engine.load` or, in a test, whatever returns a scripted engine; `begin` makes a start on what any
+    load will need, in another thread.
     """
 
     stdin: BinaryIO
@@ -25,9 +26,10 @@ class Environment:
     stderr: TextIO
     variables: Mapping[str, str]
     load: Callable[..., Engine]
+    begin: Callable[[], None] = lambda: None
 
     @staticmethod
-    def of_process(load: Callable[..., Engine]) -> Environment:
+    def of_process(load: Callable[..., Engine], begin: Callable[[], None] = lambda: None) -> Environment:
         """This process's own streams, in UTF-8 whatever the locale says, and its variables.
 
         A daemon may have been started without any of the three; libraries, too, then find a null device.
@@ -40,4 +42,4 @@ class Environment:
                 # A Windows pipe defaults to a legacy code page that cannot hold 中文, and doubles line ends.
                 reconfigure(encoding="utf-8", errors="replace", newline="")
         stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
-        return Environment(stdin, sys.stdout, sys.stderr, os.environ, load)
+        return Environment(stdin, sys.stdout, sys.stderr, os.environ, load, begin)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lmcli.types import Checkpoint, Event, Prompt, SamplingParams
+from lmcli.types import Checkpoint, Event, Method, Prompt, SamplingParams, Weight
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,13 @@ class CausalEngine(Protocol):
         text with a token of its own, it is that one.
         """
 
+    def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
+        """A Choice for each token of the continuation, with so many rivals, then Done; of `given` where it is there.
+
+        A given text may be of any length: one that does not fit is read in windows, each token behind at least half
+        a context. Raises InputTooLong for a prompt that leaves no room.
+        """
+
 
 class Seq2SeqEngine(Protocol):
     """An encoder-decoder: text in, text out."""
@@ -84,6 +91,14 @@ class Seq2SeqEngine(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Target:
+    """A probability that a classifier gives: that of `labels` together, as a share of `among` if they are not all."""
+
+    labels: tuple[str, ...]
+    among: tuple[str, ...] | None = None
+
+
 class ClassifierEngine(Protocol):
     """A sequence classifier with the labels it was trained on."""
 
@@ -99,6 +114,13 @@ class ClassifierEngine(Protocol):
 
     def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
         """What `classify` makes probabilities of; with `seconds` each text is the first of a pair of two segments."""
+
+    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+        """How much each token of `text` adds to a probability, by its gradient with respect to the token's embedding.
+
+        Tokens without characters of the text are left out. Raises UsageError where there is no gradient to be had, and
+        for occlusion, InputTooLong for a text longer than the context.
+        """
 
 
 @dataclass(frozen=True)

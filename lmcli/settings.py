@@ -32,6 +32,7 @@ _TASKS = ("chat", "generate", "summarize", "translate", "sentiment", "classify",
 _PLACES = {
     "hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"),
     "state_dir": ("LMCLI_STATE",),
+    "starters_dir": ("LMCLI_STARTERS",),
     "config_file": ("LMCLI_CONFIG",),
 }
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
@@ -43,12 +44,14 @@ class Settings:
 
     `model` is the checkpoint for every task, `models` one for a task by its name. `cache_dir` holds lmcli's own
     imported checkpoints and, at most `prompt_cache_mb` of them, kept prompts; `hub_dir` is the hub's shared cache,
-    `state_dir` keeps the chat's history. `sources` says for each setting where its value comes from.
+    `state_dir` keeps the chat's history, `starters_dir` holds the checkpoints that come with lmcli. `sources` says for
+    each setting where its value comes from.
     """
 
     cache_dir: Path
     hub_dir: Path
     state_dir: Path
+    starters_dir: Path
     config_file: Path
     model: str | None = None
     models: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +102,7 @@ def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -
         state_dir=Path(
             variables.get("LMCLI_STATE") or platformdirs.user_state_path("lmcli", appauthor=False)
         ).expanduser(),
+        starters_dir=Path(variables.get("LMCLI_STARTERS") or Path(__file__).with_name("starters")).expanduser(),
         config_file=config_file,
         models=config.get("models", {}),
         sources=sources,

@@ -5,6 +5,7 @@ Everything here is frozen and made of the standard library, so any file may impo
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal
 
 Kind = Literal["causal", "seq2seq", "classifier", "qa", "encoder"]  # an encoder has no head yet
 Role = Literal["system", "user", "assistant"]
+Method = Literal["occlusion", "gradient-x-input", "integrated-gradients"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -171,12 +173,23 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Which words of `text` carry a label, found by the `method` (occlusion), in their order."""
+class Faithfulness:
+    """A label's probability without the `removed` words that weigh the most for it, and without as many others."""
 
-    method: str
+    removed: int
+    without_heaviest: float
+    without_random: float  # the mean of several draws
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which words of `text` carry `label`, found by the `method`, in their order; and whether that holds, if asked."""
+
+    method: Method
+    label: str
     text: str
     words: tuple[Weight, ...]
+    faithfulness: Faithfulness | None = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +276,79 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A token that could stand in a place of a text, and how probable the language model holds it there."""
+
+    id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token of a text, and what else the language model held likely in its place.
+
+    `text` is the token by itself, `shown` what became readable with it: nothing while a character is incomplete, and
+    of a mark that ends an answer. `probability` is the model's own, before temperature and filters. The likeliest token
+    has `rank` 1; `entropy` (bits) says how open the place was; `rivals` are the likeliest others, likeliest first.
+    """
+
+    id: int
+    text: str
+    shown: str
+    probability: float
+    surprise: float  # -log2 of the probability, in bits
+    rank: int
+    entropy: float
+    rivals: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttentionWish:
+    """What an encoder-decoder is to write while it is looked at: into `target` (ISO 639-1) from `source`, None to find
+    out or to summarize; or just `written`."""
+
+    source: str | None = None
+    target: str | None = None
+    written: str | None = None
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Where each token of `rows` looks among those of `columns`, in every layer and head.
+
+    `part` is the encoder's or the decoder's own attention, or the decoder's to the encoder. `weights` (layers, heads,
+    rows, columns) lie flat in an array of floats; those of a row in one head add up to 1.
+    """
+
+    part: Literal["encoder", "decoder", "cross"]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    layers: int
+    heads: int
+    weights: array[float]
+
+    def mean(self, layer: int | None = None, head: int | None = None) -> list[list[float]]:
+        """The weights (rows, columns) in one layer and head (from 0), None the mean over all."""
+        size, width = len(self.rows) * len(self.columns), len(self.columns)
+        layers = range(self.layers) if layer is None else [layer]
+        heads = range(self.heads) if head is None else [head]
+        starts = [(i * self.heads + j) * size for i in layers for j in heads]
+        flat = [sum(self.weights[start + k] for start in starts) / len(starts) for k in range(size)]
+        return [flat[first : first + width] for first in range(0, size, width)]
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """The attention of a checkpoint over `text`, and what it wrote for it where it rewrites texts."""
+
+    checkpoint: str
+    text: str
+    maps: tuple[AttentionMap, ...]
+    written: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainingStep:
     """Where a training run is: `step` of `steps`, the mean loss since the last such event, and tokens a second.
 
@@ -297,7 +383,7 @@ class Done:
     usage: Usage = field(default_factory=Usage)
 
 
-Event = Chunk | Reasoning | Label | Progress | Notice | Timing | Sources | TrainingStep | Validation | Done
+Event = Chunk | Reasoning | Label | Choice | Progress | Notice | Timing | Sources | TrainingStep | Validation | Done
 
 
 @dataclass(frozen=True)
@@ -309,22 +395,27 @@ class TaskResult:
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
     sources: Sources | None = None
+    choices: tuple[Choice, ...] = ()
 
     @staticmethod
     def fold(events: Iterable[Event]) -> TaskResult:
         """Consume a stream of events to its end."""
         text, label, sources, done = "", None, None, Done("stop")
+        choices: list[Choice] = []
         for event in events:
             match event:
                 case Chunk():
                     text += event.text
+                case Choice():
+                    text += event.shown
+                    choices.append(event)
                 case Label():
                     label = event
                 case Sources():
                     sources = event
                 case Done():
                     done = event
-        return TaskResult(text, label, done.finish_reason, done.usage, sources)
+        return TaskResult(text, label, done.finish_reason, done.usage, sources, tuple(choices))
 
 
 Prompt = Conversation | str  # A conversation goes through the chat template, a string is continued as it is.

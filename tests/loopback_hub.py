@@ -2,6 +2,7 @@
 
 `GET /api/models/{repo}/revision/{revision}` lists a repository, `/tree/` does so in pages, `HEAD` and `GET
 /{repo}/resolve/{revision}/{file}` serve a file, large ones by a redirect to a second port as a content network would.
+A repository of data is called `datasets/{repo}` here and in the path of its files, and is listed at `/api/datasets/`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Hub:
     busy: int = 0  # how many more requests are answered 429
     drop_after: int | None = None  # bytes after which the content network hangs up, once
     bytes_per_second: float = 0.0  # of the content network; 0 is as fast as it goes
+    large: tuple[str, ...] = (".safetensors", ".bin")  # the files that the content network serves
     etag: str = ""  # said of every large file, in place of its sha256
     endpoint: str = ""
     network: str = ""
@@ -117,9 +119,11 @@ class _HubHandler(_Handler):
             self.send(429, Retry_After=0)
             return
         parts = [unquote(part) for part in path.strip("/").split("/")]
-        api = parts[:2] == ["api", "models"]
-        name = "/".join(parts[2:4] if api else parts[:2])
-        verb, *rest = parts[4:] if api else parts[2:]
+        api = parts[0] == "api"
+        data = parts[1 if api else 0] == "datasets"
+        parts = parts[2 if api else int(data) :]
+        name = ("datasets/" if data else "") + "/".join(parts[:2])
+        verb, *rest = parts[2:]
         repository = self.hub.repositories.get(name)
         if repository is None:
             self.send(404, X_Error_Code="RepoNotFound")
@@ -151,7 +155,7 @@ class _HubHandler(_Handler):
             self.send(401, X_Error_Code="GatedRepo", X_Error_Message="Access to model is restricted.", **known)
         elif file not in files:
             self.send(404, X_Error_Code="EntryNotFound", **known)
-        elif file.endswith((".safetensors", ".bin")):
+        elif file.endswith(self.hub.large):
             etag = hashlib.sha256(files[file]).hexdigest()
             linked = {"X_Linked_Etag": f'"{self.hub.etag or etag}"', "X_Linked_Size": len(files[file])}
             self.send(302, Location=f"{self.hub.network}/{etag}", **linked, **known)

@@ -17,8 +17,21 @@ from pathlib import Path
 from lmcli.cli import run
 from lmcli.environment import Environment
 from lmcli.errors import InputTooLong
-from lmcli.protocols import Stretch
-from lmcli.types import Checkpoint, Chunk, Conversation, Done, Event, Prompt, SamplingParams, Usage
+from lmcli.protocols import Stretch, Target
+from lmcli.types import (
+    Candidate,
+    Checkpoint,
+    Choice,
+    Chunk,
+    Conversation,
+    Done,
+    Event,
+    Method,
+    Prompt,
+    SamplingParams,
+    Usage,
+    Weight,
+)
 
 Answer = str | Callable[[str], str]
 
@@ -93,6 +106,20 @@ class ScriptedEngine:
         """A stretch a word, its likelihood that of the word behind nothing; the first word is not scored."""
         for number, word in enumerate(re.findall(r"\S+\s*", text)):
             yield Stretch(1, self.likelihoods("", word), word) if number else Stretch(0, 0.0, word)
+
+    def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
+        """A token a word, each half as probable as the one before it, with rivals that are never the same."""
+        answer = self._answer(plain(prompt)) if given is None else given
+        self.params.append(params)
+        pieces = re.findall(r"\s*\S+|\s+$", answer)
+        for i, piece in enumerate(pieces):
+            others = tuple(Candidate(100 + n, f"{piece}{n}", 2.0 ** -(i + 3 + n)) for n in range(rivals))
+            yield Choice(i, piece, piece, 2.0**-i, float(i), i + 1, 1.5, others)
+        yield Done("stop", Usage(self.count(prompt), 0, len(pieces), 0.1, 0.1))
+
+    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+        """Every character that is no space weighs as much as it has places before it."""
+        return [Weight(c, i, i + 1, i / 10) for i, c in enumerate(text) if not c.isspace()]
 
     def languages(self) -> tuple[str, ...]:
         return self.target_languages
@@ -190,7 +217,8 @@ def invoke(
 def sandbox(folder: Path, engine: object | None = None) -> dict[str, str]:
     """Variables that keep lmcli inside `folder`, with a checkpoint for `engine` to stand behind."""
     places = {
-        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub"
+        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub",
+        "LMCLI_STARTERS": "starters",
     }  # fmt: skip
     variables = {name: str(folder / place) for name, place in places.items()}
     if engine is None:

@@ -20,7 +20,10 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    places = {"LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub"}
+    places = {
+        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub",
+        "LMCLI_STARTERS": "starters",
+    }  # fmt: skip
     return load({name: str(tmp_path / place) for name, place in places.items()})
 
 
@@ -297,8 +300,8 @@ def test_the_catalogue_has_each_name_and_repository_once() -> None:
 def test_a_translator_covers_its_own_direction_alone() -> None:
     entry = catalog.lookup("opus-mt-en-zh")
     assert entry is not None
-    assert catalog.covers(entry, ("en", "zh"))
-    assert not catalog.covers(entry, ("zh", "en"))
+    assert catalog.covers(entry.languages, ("en", "zh"))
+    assert not catalog.covers(entry.languages, ("zh", "en"))
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])

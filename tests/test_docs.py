@@ -96,6 +96,7 @@ def test_every_documented_command_runs(
     monkeypatch.setattr(repl, "run", lambda *_, **__: 0)
     monkeypatch.setattr(bench, "run", documented.scripted_bench)
     monkeypatch.setattr(engine, "quantize", documented.scripted_quantize)
+    monkeypatch.setattr(engine, "restore", documented.scripted_quantize)
     monkeypatch.setattr(engine, "compare", documented.scripted_compare)
     variables = furnish(place)
     piped: bytes | None = b"" if re.search(r"< ?\S", line.text) else None
@@ -154,7 +155,7 @@ def test_the_documented_settings_are_read(place: Path) -> None:
     file = place / "config.toml"
     file.write_text(config, encoding="utf-8")
     read = settings.load({"LMCLI_CONFIG": str(file)})
-    places = {"hub_dir", "state_dir", "config_file"}  # which variables alone may move
+    places = {"hub_dir", "state_dir", "starters_dir", "config_file"}  # which variables alone may move
     assert {name for name, source in read.sources.items() if source == str(file)} == set(read.sources) - places
     assert all(catalog.lookup(name) for name in [read.model or "", *read.models.values()])
 

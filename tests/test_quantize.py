@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_readers
+import tiny_translators as encoders
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from scripted import folder_checkpoint, invoke, sandbox
 
@@ -21,7 +24,7 @@ from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.quantized import parameters, read_bits
-from lmcli.engine import foreign_weights, quantizing, torch_engine
+from lmcli.engine import foreign_weights, quantizing, torch_engine, transformers_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
 from lmcli.engine.int8 import can_int8
@@ -37,6 +40,9 @@ from lmcli.engine.quantization import (
 from lmcli.engine.quantized_weights import read_quantization
 from lmcli.engine.torch_engine import TorchDecoder, load_decoder
 from lmcli.errors import CheckpointError, LmcliError, UsageError
+from lmcli.training.models import load_model
+from lmcli.training.plan import Plan
+from lmcli.training.recipe import Recipe
 from lmcli.types import Checkpoint, Event, LoadOptions, SamplingParams, TaskResult
 
 TOKENS = list(b"Quantized weights speak nearly as before.")
@@ -334,7 +340,7 @@ def test_what_cannot_be_quantized_is_told_in_one_line(
     folder: Path, pair: tuple[int, Path], here: dict[str, str], tmp_path: Path
 ) -> None:
     classifier = folder_checkpoint(tmp_path / "labels", "classifier")
-    for ref, reason in ((str(pair[1]), "quantized already"), (str(classifier), "no decoder")):
+    for ref, reason in ((str(pair[1]), "quantized already"), (str(classifier), "run by transformers")):
         result = invoke("quantize", ref, "-o", str(tmp_path / "out"), variables=here)
         assert result.code == 2
         assert reason in result.stderr
@@ -356,8 +362,8 @@ def test_bits_are_refused_where_nothing_would_come_of_them(folder: Path, tmp_pat
 
 
 OTHERS = {
-    "gptq": "optimum gptqmodel", "awq": "gptqmodel accelerate", "bitsandbytes": "bitsandbytes accelerate",
-    "fp8": "accelerate", "hqq": "hqq", "compressed-tensors": "compressed-tensors",
+    "gptq": "optimum gptqmodel", "awq": "gptqmodel", "bitsandbytes": "bitsandbytes", "hqq": "hqq",
+    "compressed-tensors": "compressed-tensors",
 }  # fmt: skip
 
 
@@ -385,11 +391,11 @@ def test_a_library_of_others_that_is_there_is_not_asked_for(
 
 
 def test_what_our_list_does_not_know_transformers_names(folder: Path, tmp_path: Path) -> None:
-    if find_spec("aqlm") or find_spec("accelerate"):
+    if find_spec("aqlm"):
         pytest.skip("a library for it is installed")
     with pytest.raises(CheckpointError, match="not installed") as refused:
         engine.load(read(quantized_by("aqlm", folder, tmp_path), "aqlm"), LoadOptions("cpu"))
-    assert refused.value.hint == "install it: pip install 'accelerate'"
+    assert refused.value.hint == "install it: pip install 'aqlm'"
 
 
 def test_no_library_draws_a_bar_while_a_checkpoint_loads(folder: Path) -> None:
@@ -421,3 +427,135 @@ def test_packed_parameters_of_other_libraries_are_counted() -> None:
     assert parameters("model.embed_tokens.weight", "BF16", 100, 4) == 100
     assert read_bits({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}) == 8
     assert read_bits({}) is None
+
+
+# Classifiers, readers of answers, encoder-decoders
+
+
+@pytest.fixture(scope="module", params=["classifier", "qa", "seq2seq"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Checkpoint]:
+    """A checkpoint that is no decoder, before and after."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "seq2seq":
+        encoders.marian(folder, encoders.train_pieces(folder), "eng", "deu", num_beams=1)
+    elif request.param == "qa":
+        tiny_readers.build(encoders.bert, folder)
+    else:
+        encoders.bert(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    before = read(folder, "tiny")
+    engine.quantize(before, folder.with_name(f"{folder.name}-int8"), 8, ignore)
+    return before, read(folder.with_name(f"{folder.name}-int8"), "tiny-int8")
+
+
+def values(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_embeddings_and_linear_layers_are_kept_in_eight_bits(other: tuple[Checkpoint, Checkpoint]) -> None:
+    before, after = other
+    stored = values(after.path)
+    rounded = {name for name, tensor in stored.items() if tensor.dtype is torch.int8}
+    words = next(name for name in rounded if name.endswith(("word_embeddings.weight", "shared.weight")))
+    assert stored[f"{words}_scale"].shape == (len(stored[words]), 1)
+    assert any("self" in name for name in rounded)
+    assert not any("norm" in name.lower() or "bias" in name or "positions" in name for name in rounded)
+    assert (after.dtype, after.num_parameters, after.kind) == ("int8", before.num_parameters, before.kind)
+    assert after.size_bytes < 0.5 * before.size_bytes
+    card = (after.path / "README.md").read_text()
+    assert card.startswith("---\nlicense: mit")
+    assert "lmcli quantize --restore" in card
+    scheme = tiny.read(after.path / "config.json")["quantization_config"]
+    assert scheme["config_groups"]["group_0"]["targets"] == ["Linear", "Embedding"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_they_compute_what_their_numbers_say(other: tuple[Checkpoint, Checkpoint], tmp_path: Path) -> None:
+    before, after = other
+    plain = read(in_fp32(after.path, tmp_path / "plain"), "plain")
+    assert heard(after) == heard(plain)
+    assert heard(after) != heard(before)
+
+
+def heard(checkpoint: Checkpoint) -> Any:
+    """What a checkpoint makes of a few texts, in fp32."""
+    loaded: Any = engine.load(checkpoint, LoadOptions("cpu", "float32"))
+    assert type(loaded).__module__.startswith(("lmcli.engine.encoder", "lmcli.engine.qa", "lmcli.engine.rewriting"))
+    if checkpoint.kind == "classifier":
+        return loaded.logits(encoders.TEXTS)
+    if checkpoint.kind == "qa":
+        return loaded.answer("Where is the cat?", encoders.TEXTS)
+    written = TaskResult.fold(loaded.rewrite(encoders.TEXTS, SamplingParams(), None, "de")).text
+    return written, loaded.rewriter._head.logits(torch.ones(1, 32)).tolist()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_command_says_how_often_both_agree(
+    other: tuple[Checkpoint, Checkpoint], here: dict[str, str], tmp_path: Path
+) -> None:
+    before, _ = other
+    text = tmp_path / "text.txt"
+    text.write_text("The cat sat. Where is the dog? Rain fell. She reads.\n")
+    result = invoke("quantize", str(before.path), "--json", "-o", "small", "--text", str(text), variables=here)
+    assert result.code == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["texts"] == 4
+    assert 0 < shown["agreement"] <= 1
+    assert 0 < shown["mean_change"] < 0.5
+
+
+def test_four_bits_are_for_decoders_alone(other: tuple[Checkpoint, Checkpoint], here: dict[str, str]) -> None:
+    before, _ = other
+    refused = invoke("quantize", str(before.path), "--bits", "4", variables=here)
+    assert (refused.code, "only they can be kept in 4 bits" in refused.stderr) == (2, True)
+
+
+def test_a_decoder_with_embeddings_in_eight_bits_is_not_taken_for_one_of_ours(pair: tuple[int, Path]) -> None:
+    scheme = tiny.read(pair[1] / "config.json")["quantization_config"]
+    scheme["config_groups"]["group_0"]["targets"] = ["Linear", "Embedding"]
+    with pytest.raises(NotUnderstood, match="embeddings"):
+        read_quantization({"quantization_config": scheme})
+    assert read_quantization({"quantization_config": scheme}, embeddings=True) == pair[0]
+
+
+def test_what_was_quantized_is_restored_for_other_programs(
+    other: tuple[Checkpoint, Checkpoint], here: dict[str, str], tmp_path: Path
+) -> None:
+    before, after = other
+    result = invoke("quantize", "--restore", str(after.path), "-o", str(tmp_path / "back"), "-q", variables=here)
+    assert result.code == 0, result.stderr
+    back = read(tmp_path / "back", "back")
+    assert (back.dtype, back.num_parameters) == ("float32", before.num_parameters)
+    assert "8 bits" not in (back.path / "README.md").read_text()
+    assert values(back.path).keys() == values(before.path).keys()
+    assert tiny.read(back.path / "config.json") == tiny.read(before.path / "config.json") | {"dtype": "float32"}
+    expected = values(in_fp32(after.path, tmp_path / "plain"))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in values(back.path).items())
+
+
+def test_four_bits_are_restored_too(pair: tuple[int, Path], tmp_path: Path) -> None:
+    engine.restore(read(pair[1], "tiny"), tmp_path / "back", ignore)
+    plain = in_fp32(pair[1], tmp_path / "plain")
+    placement = Placement(CPU, torch.float32)
+    assert torch.equal(logits(tmp_path / "back", placement), logits(plain, placement))
+
+
+def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str], tmp_path: Path) -> None:
+    refused = invoke("quantize", "--restore", str(folder), "-o", str(tmp_path / "back"), variables=here)
+    assert (refused.code, "is not quantized" in refused.stderr) == (2, True)
+    gptq = quantized_by("gptq", folder, tmp_path)
+    assert "cannot be restored" in invoke("quantize", "--restore", str(gptq), variables=here).stderr
+
+
+@pytest.mark.parametrize("other", ["classifier"], indirect=True)
+def test_training_and_transformers_begin_with_the_numbers_that_eight_bits_stand_for(
+    other: tuple[Checkpoint, Checkpoint], tmp_path: Path
+) -> None:
+    _, after = other
+    plan = Plan(Recipe("classify"), (), (), tmp_path / "out", after)
+    model = load_model(plan, transformers.AutoModelForSequenceClassification, None)
+    expected = values(in_fp32(after.path, tmp_path / "plain"))
+    for read_by_transformers in (model, transformers_engine.load_eager(after, False)):
+        stated = read_by_transformers.state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in stated.items())
+        assert not hasattr(read_by_transformers.config, "quantization_config")

@@ -39,6 +39,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     variables = os.environ | {
         "LMCLI_CACHE": str(home / "cache"), "LMCLI_STATE": str(home / "state"), "LMCLI_CONFIG": str(home / "c.toml"),
         "HF_HUB_CACHE": str(home / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9",
+        "LMCLI_STARTERS": str(home / "starters"),
     }  # fmt: skip
     pulled = subprocess.run(
         [sys.executable, "-m", "lmcli", "pull", "smollm2"], env=variables, capture_output=True, text=True, check=False

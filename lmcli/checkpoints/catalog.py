@@ -115,9 +115,9 @@ def of_repo(repo_id: str) -> Entry | None:
     return next((entry for entry in ENTRIES if entry.repo_id.lower() == repo_id.lower()), None)
 
 
-def covers(entry: Entry, languages: tuple[str, str]) -> bool:
-    """Whether the entry can work from the first language into the second."""
+def covers(known: tuple[str, ...], languages: tuple[str, str]) -> bool:
+    """Whether what knows those languages, as an Entry's are written, can work from the first into the second."""
     source, target = languages
-    if any(">" in language for language in entry.languages):
-        return f"{source}>{target}" in entry.languages
-    return not entry.languages or {source, target} <= set(entry.languages)
+    if any(">" in language for language in known):
+        return f"{source}>{target}" in known
+    return not known or {source, target} <= set(known)

@@ -1,4 +1,4 @@
-"""The checkpoints on this machine: the hub's shared cache, lmcli's own, folders and converted GGUF files.
+"""The checkpoints on this machine: the hub's shared cache, lmcli's own, folders, converted GGUF files, starters.
 
 The hub's layout is read with the standard library alone, so that finding a checkpoint takes milliseconds:
 `models--org--name/{refs/main, snapshots/<commit>/…}`.
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmcli.checkpoints import catalog, checkpoint, door, reference
+from lmcli.checkpoints import catalog, checkpoint, door, reference, starters
 from lmcli.checkpoints.reference import Reference
 from lmcli.errors import CheckpointError, CheckpointNotFound, UsageError
 from lmcli.settings import Settings
@@ -31,6 +31,8 @@ def find(ref: str, settings: Settings) -> Checkpoint | None:
             return checkpoint.read(wanted.path, wanted.name)
         folder = converted(wanted.path, settings)
         return checkpoint.read(folder, wanted.name) if folder.is_dir() else None
+    if starter := starters.lookup(ref):
+        return starters.read(starter, settings)
     snapshot = _snapshot(settings.hub_dir, wanted.repo_id or wanted.name, wanted.revision)
     if snapshot is not None:
         return checkpoint.read(snapshot, wanted.name, snapshot.name)
@@ -39,8 +41,9 @@ def find(ref: str, settings: Settings) -> Checkpoint | None:
 
 
 def cached(settings: Settings) -> list[Checkpoint]:
-    """Every usable checkpoint in the hub's cache and in lmcli's own, whoever fetched it."""
-    found = []
+    """Every usable checkpoint in the hub's cache and in lmcli's own, whoever fetched it, behind those that come with
+    lmcli."""
+    found = starters.here(settings)
     for name, folder in _folders(settings):
         try:
             revision = folder.name if folder.parent.name == "snapshots" else None
@@ -52,15 +55,19 @@ def cached(settings: Settings) -> list[Checkpoint]:
 
 def cached_names(settings: Settings) -> list[str]:
     """The names of `cached`, without reading any weights."""
-    return [name for name, _ in _folders(settings)]
+    return [*starters.names(settings), *(name for name, _ in _folders(settings))]
 
 
 def remove(ref: str, settings: Settings) -> int:
     """Delete a checkpoint from the caches and return the bytes freed.
 
-    Raises UsageError for a folder or file of the user's own, CheckpointNotFound where there is nothing.
+    Raises UsageError for a folder or file of the user's own and for a starter, CheckpointNotFound where there is
+    nothing.
     """
     wanted = reference.parse(ref)
+    if wanted.path is None and (starter := starters.lookup(ref)):
+        hint = f'take another in its place with -m REF, or for always in config.toml: [models] {starter.task} = "REF"'
+        raise UsageError(f"{starter.name} is a part of lmcli and is not removed", hint)
     if wanted.path is not None and wanted.path.is_dir():
         raise UsageError(f"{ref} is a folder of your own, not in a cache", f"delete it yourself: rm -r {ref}")
     own = converted(wanted.path, settings) if wanted.path else _own(wanted, settings)
@@ -89,13 +96,14 @@ def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
 
 
 def place_quantized(
-    original: Checkpoint, bits: int, output: str | None, settings: Settings, force: bool
+    original: Checkpoint, form: str, output: str | None, settings: Settings, force: bool
 ) -> tuple[str, Path]:
-    """The name and folder of what `original` becomes in `bits`; `output` is a name, or a folder where it has a slash.
+    """The name and folder of what `original` becomes in another `form`, int8 say.
 
-    Raises UsageError for a name that is taken: with `force` only by what is no quantized checkpoint.
+    `output` is a name, or a folder where it has a slash. Raises UsageError for a name that is taken: with `force` only
+    by what is no quantized checkpoint.
     """
-    name, folder = place(output or f"{original.name.partition('@')[0]}-int{bits}", settings, bool(output))
+    name, folder = place(output or f"{original.name.partition('@')[0]}-{form}", settings, bool(output))
     if folder.exists() and not (force and _is_quantized(folder)):
         hint = "replace it with --force" if _is_quantized(folder) else "--force replaces quantized checkpoints alone"
         raise UsageError(f"{folder} exists already", f"{hint}, or choose another name: -o NAME")
@@ -112,7 +120,7 @@ def place(output: str, settings: Settings, chosen: bool = True) -> tuple[str, Pa
         return folder.resolve().name, folder
     if chosen and (not re.fullmatch(r"\w[\w.+-]*", output) or output.lower().endswith(".gguf")):
         raise UsageError(f"'{output}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
-    if chosen and catalog.lookup(output) is not None:
+    if chosen and (catalog.lookup(output) is not None or starters.lookup(output) is not None):
         raise UsageError(f"'{output}' already means another checkpoint", "choose another name: -o NAME")
     return output, settings.cache_dir / "checkpoints" / output.replace("/", "--")
 
@@ -177,5 +185,5 @@ def _folders(settings: Settings) -> Iterator[tuple[str, Path]]:
             seen.add(name)
             yield name, folder
     for folder in sorted((settings.cache_dir / "checkpoints").glob("[!.]*")):
-        if folder.name not in seen and _whole(folder):
+        if folder.name not in seen and starters.lookup(folder.name) is None and _whole(folder):
             yield folder.name, folder

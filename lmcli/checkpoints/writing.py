@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from lmcli.errors import LmcliError
 
-# What is no weight and goes with them: tokenizer, templates, configs, the model card and its licence.
-_KEPT = (".json", ".jinja", ".txt", ".model", ".md", ".tiktoken")
+# What is no weight and goes with them: tokenizer, templates, configs, the model card, its picture and its licence.
+_KEPT = (".json", ".jinja", ".txt", ".model", ".spm", ".md", ".svg", ".tiktoken")
 _NOT_KEPT = ("config.json", "adapter_config.json")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmcli.checkpoints import catalog
+from lmcli.checkpoints import catalog, starters
 from lmcli.checkpoints.checkpoint import context_length, read_config
 from lmcli.types import Checkpoint
 
@@ -14,6 +14,7 @@ COLUMNS = {
     "parameters": "PARAMETERS",
     "size_bytes": "SIZE",
     "license": "LICENCE",
+    "with_lmcli": "WITH LMCLI",
 }
 
 
@@ -40,17 +41,19 @@ class Count(int):
 
 def row(checkpoint: Checkpoint) -> dict[str, Any]:
     """The facts of a checkpoint on this machine."""
-    entry = catalog.of(checkpoint.name)
+    entry, starter = catalog.of(checkpoint.name), starters.lookup(checkpoint.name)
+    known = starter or entry
     return {
         "name": checkpoint.name,
-        "task": entry.task if entry else None,
-        "languages": list(entry.languages) if entry else [],
+        "task": known.task if known else None,
+        "languages": list(known.languages) if known else [],
         "kind": checkpoint.kind,
         "parameters": Count(checkpoint.num_parameters),
         "size_bytes": Size(checkpoint.size_bytes),
         "license": checkpoint.license or (entry.license if entry else None),
         "gated": entry.gated if entry else None,
         "here": True,
+        "with_lmcli": starter is not None,
         "path": str(checkpoint.path),
     }
 
@@ -82,6 +85,7 @@ def entry_row(entry: catalog.Entry) -> dict[str, Any]:
         "license": entry.license,
         "gated": entry.gated,
         "here": False,
+        "with_lmcli": False,
         "path": None,
     }
 

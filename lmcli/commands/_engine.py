@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lmcli import checkpoints, settings
-from lmcli.checkpoints import catalog, safety
+from lmcli.checkpoints import catalog, safety, starters
 from lmcli.commands._checkpoints import Size
 from lmcli.environment import Environment
 from lmcli.errors import CheckpointError
@@ -84,11 +84,12 @@ class EngineChoice:
         return bool(self.chosen(task)) or self._is_here(self.default(task, languages))
 
     def default(self, task: str, languages: tuple[str, str] | None = None) -> str:
-        """The first catalogue entry on this machine that is made for `task`, then any that chats, then smollm2."""
-        for entry in (*_suited(task, languages), *_suited("chat", None)):
-            if self._is_here(entry.name):
-                return entry.name
-        return catalog.DEFAULT
+        """The first catalogue entry on this machine that is made for `task`, then lmcli's own starter, then any that
+        chats, then smollm2."""
+        starter = starters.made_for(task, languages)
+        made_for_it = [*(entry.name for entry in _suited(task, languages)), *([starter.name] if starter else [])]
+        names = (*made_for_it, *(entry.name for entry in _suited("chat", None)))
+        return next((name for name in names if self._is_here(name)), catalog.DEFAULT)
 
     def here(self, task: str, languages: tuple[str, str]) -> str | None:
         """The first catalogue entry on this machine that is made for `task` and knows the languages."""
@@ -120,10 +121,13 @@ def confirm(environment: Environment, question: str, default: bool) -> bool:
 
 
 def _better(ref: str, task: str, languages: tuple[str, str] | None) -> str | None:
-    """Which checkpoint to pull where a small one for chats stands in for one that is made for the task."""
+    """Which checkpoint to pull where a starter or a chat model stands in for a larger one that is made for the task."""
     made_for_it = _suited(task, languages)
     if not made_for_it or task == "chat" or ref in {entry.name for entry in made_for_it}:
         return None
+    if starter := starters.lookup(ref):
+        caveat = f", {starter.caveat}" if starter.caveat else ""
+        return f"{ref} answers{caveat}; lmcli pull {made_for_it[0].name} fetches a larger one made for {_WORK[task]}"
     return f"{ref} is a chat model; lmcli pull {made_for_it[0].name} fetches one made for {_WORK[task]}"
 
 
@@ -134,5 +138,5 @@ def _suited(task: str, languages: tuple[str, str] | None) -> list[catalog.Entry]
     """
     entries = [entry for entry in catalog.ENTRIES if entry.task == task]
     if languages:
-        return [entry for entry in entries if catalog.covers(entry, languages)]
+        return [entry for entry in entries if catalog.covers(entry.languages, languages)]
     return [entry for entry in entries if task == "chat" or len(entry.languages) != 1]

@@ -29,7 +29,7 @@ def output_options(command: Command) -> Command:
         from lmcli.render import Output, pick
 
         form = "jsonl" if jsonl else "json" if json_ else None
-        asides = {"timings": ctx.meta.get(_TIMINGS, False), "quote": ctx.meta.get(_QUOTE, False)}
+        asides = {name: ctx.meta.get(key, False) for name, key in _ASIDES.items()}
         renderer = pick(ctx.obj, Output(form, quiet, verbose, color=not no_color, **asides))
         try:
             result = ctx.invoke(command, renderer=renderer, **rest)
@@ -42,11 +42,24 @@ def output_options(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
-_TIMINGS, _QUOTE = "lmcli.timings", "lmcli.quote"
+_TIMINGS, _QUOTE, _DETAILED = "lmcli.timings", "lmcli.quote", "lmcli.detailed"
+_ASIDES = {"timings": _TIMINGS, "quote": _QUOTE, "detailed": _DETAILED}  # what else the renderer is told
 timings_option = click.option(
     "--timings", is_flag=True, expose_value=False, callback=lambda ctx, option, on: ctx.meta.update({_TIMINGS: on}),
     help="Say on stderr what each part of the run took.",
 )  # fmt: skip
+
+
+def detailed(command: Command) -> Command:
+    """Above `output_options` of a command whose labels are shown with all there is to say of them."""
+
+    @click.pass_context
+    @wraps(command)
+    def wrapped(ctx: click.Context, /, **values: Any) -> Any:
+        ctx.meta[_DETAILED] = True
+        return ctx.invoke(command, **values)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def engine_options(command: Command) -> Command:
@@ -227,7 +240,7 @@ def _inputs(argument: Callable[[Any], Any], command: Command, inline: bool = Fal
     ) -> Any:  # fmt: skip
         from lmcli.text.inputs import Wish, read_inputs
 
-        _want_input(ctx, names)
+        want_input(ctx, names)
         wish = Wish(field, into, resume, lines, bool(rest.get("json_") or rest.get("jsonl")), inline, encoding)
         return ctx.invoke(command, documents=read_inputs(names, ctx.obj.stdin, wish), **rest)
 
@@ -267,7 +280,7 @@ def prompt_argument(command: Command) -> Command:
     def wrapped(ctx: click.Context, /, prompt: str | None, **rest: Any) -> Any:
         from lmcli.text.documents import read_prompt
 
-        _want_input(ctx, [prompt] if prompt else [])
+        want_input(ctx, [prompt] if prompt else [])
         return ctx.invoke(command, prompt=read_prompt(prompt, ctx.obj.stdin), **rest)
 
     return wrapped  # type: ignore[return-value]
@@ -283,7 +296,7 @@ def question_argument(command: Command) -> Command:
         asked = (question or "").strip()
         if not asked:
             if not rest["names"]:
-                _want_input(ctx, ())
+                want_input(ctx, ())
             raise click.UsageError("the question is missing", ctx)
         return ctx.invoke(command, question=asked, **rest)
 
@@ -296,7 +309,7 @@ quote_option = click.option(
 )  # fmt: skip
 
 
-def _want_input(ctx: click.Context, arguments: Sequence[str]) -> None:
+def want_input(ctx: click.Context, arguments: Sequence[str]) -> None:
     """Show the help where a person would otherwise wonder what the program waits for."""
     if not arguments and ctx.obj.stdin.isatty():
         raise click.exceptions.NoArgsIsHelpError(ctx)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmcli.render import Renderer
 
 ALL = {"name": "NAME", "task": "FOR", "languages": "LANGUAGES", "parameters": "PARAMETERS", "size_bytes": "SIZE",
-       "license": "LICENCE", "gated": "GATED", "here": "HERE"}  # fmt: skip
+       "license": "LICENCE", "gated": "GATED", "here": "HERE", "with_lmcli": "WITH LMCLI"}  # fmt: skip
 
 EPILOG = """\b
 Examples:
@@ -29,7 +29,7 @@ Examples:
 @output_options
 @click.pass_obj
 def command(environment: Environment, all_: bool, renderer: Renderer) -> None:
-    """List the checkpoints on this machine, whoever downloaded them."""
+    """List the checkpoints on this machine, whoever downloaded them, and the starters, which came with lmcli."""
     from lmcli import checkpoints
     from lmcli.checkpoints import catalog
     from lmcli.commands._checkpoints import COLUMNS, entry_row, row
@@ -40,6 +40,7 @@ def command(environment: Environment, all_: bool, renderer: Renderer) -> None:
     if all_:
         here = {known["name"] for known in rows}
         rows += [entry_row(entry) for entry in catalog.ENTRIES if entry.name not in here]
-    elif not rows:
-        renderer.report(Notice("no checkpoint is on this machine yet; lmcli list --all shows what can be pulled"))
+    elif all(known["with_lmcli"] for known in rows):
+        only = "nothing but what came with lmcli" if rows else "no checkpoint"
+        renderer.report(Notice(f"{only} is on this machine yet; lmcli list --all shows what can be pulled"))
     renderer.table(rows, ALL if all_ else COLUMNS)

@@ -42,6 +42,9 @@ def command(
     from lmcli.tasks.sentiment import Sentiment
 
     task = Sentiment(explain)
-    languages = None if engine.chosen(task.name) else language_of(documents)
+    languages = None
+    if not engine.chosen(task.name):
+        engine.environment.begin()
+        languages = language_of(documents)
     opened = engine.open(task.name, renderer, languages)
     return label_each(task, opened, documents, renderer, fail_on)

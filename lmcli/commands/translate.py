@@ -78,6 +78,8 @@ def command(documents: Documents, engine: EngineChoice, renderer: Renderer, **wi
     from lmcli.tasks.translate import needs_model, source_of
 
     task = translation(**wish, names=documents.files)
+    if not wish["source"]:
+        engine.environment.begin()  # Meanwhile the language is found out.
     spoken = [source_of(document.text, wish["source"])[0] for document in documents.first()]
     first = next((language for language in spoken if needs_model(language, task.task.target)), None)
     opened = open_translator(engine, renderer, first, task.task.target) if first else None

@@ -5,6 +5,6 @@ from lmcli.data.reading import Reading, read, read_examples
 from lmcli.data.splitting import split
 
 __all__ = [
-    "USUAL", "BrokenRow", "Columns", "Example", "ExampleTask", "Place", "Reading", "TrainingTask", "read", "read_examples",
-    "split",
+    "USUAL", "BrokenRow", "Columns", "Example", "ExampleTask", "Place", "Reading", "TrainingTask", "read",
+    "read_examples", "split",
 ]  # fmt: skip

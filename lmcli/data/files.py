@@ -64,7 +64,7 @@ def read_file(
     lines = list(io.StringIO(content, newline=""))
     if form in ("json", "jsonl"):  # Many files of JSON lines are called .json.
         return _of_objects(name, rows(lines, "jsonl", None))
-    return _table(name, lines, "csv" if form == "csv" else "tsv", header, plain)
+    return _table(name, lines, _delimiter(lines, form), header, plain)
 
 
 def read_bytes(name: str) -> bytes:
@@ -94,11 +94,17 @@ def _sniffed(content: str, whole: bool) -> FileForm:
     return "tsv" if "\t" in first else "csv"
 
 
-def _table(
-    name: str, lines: list[str], form: Literal["csv", "tsv"], header: Sequence[str] | None, plain: bool
-) -> Table:
-    if form == "csv" or not (plain or header or is_plain(lines)):
-        return Table(name, columns_of(lines, form), rows(lines, form, None))
+def _delimiter(lines: Sequence[str], form: FileForm) -> str:
+    """What parts the cells: of a file that is called .csv the semicolon or tab that some programs write, too."""
+    if form == "tsv":
+        return "\t"
+    header = next(line for line in lines if line.strip())
+    return next((mark for mark in (",", "\t", ";") if mark in header), ",")
+
+
+def _table(name: str, lines: list[str], delimiter: str, header: Sequence[str] | None, plain: bool) -> Table:
+    if delimiter != "\t" or not (plain or header or is_plain(lines)):
+        return Table(name, columns_of(lines, "csv", delimiter), rows(lines, "csv", None, delimiter))
     named, found = plain_rows(lines, header)
     twice = next((column for column in named if named.count(column) > 1), None)
     if twice is not None:
@@ -109,8 +115,15 @@ def _table(
 def _of_objects(name: str, found: Iterator[Row]) -> Table:
     found = (flat(row) for row in found)
     first = list(islice(found, _SAMPLE))
+    if not any(row.fields for row in first):
+        raise _without_rows(name, first)
     columns = dict.fromkeys(key for row in first for key in row.fields)
     return Table(name, tuple(columns), chain(first, found))
+
+
+def _without_rows(name: str, found: Sequence[Row]) -> InputError:
+    reason = next((f": {row.error.message}" for row in found if row.error), "")
+    return InputError(f"{name} has no rows{reason}", 'a row is an object: {"text": …, "label": …}')
 
 
 def _parquet(name: str, data: bytes) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from lmcli.data.examples import Example, TrainingTask
@@ -18,7 +19,8 @@ def check_lengths(data: Checked, task: TrainingTask, count: Count, max_length: i
     if task in ("generate", "masked"):
         return []
     longest = sorted(data.train, key=_characters, reverse=True)[:_LONGEST]
-    lengths = [_tokens(example, count) for example in data.train[:: max(len(data.train) // SAMPLE, 1)]]
+    sample = random.Random(0).sample(data.train, SAMPLE) if len(data.train) > SAMPLE else data.train
+    lengths = [_tokens(example, count) for example in sample]
     most, place = max((_tokens(example, count), str(example.place)) for example in longest)
     if max(most, *lengths) <= max_length:
         return []

@@ -17,13 +17,13 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def is_plain(lines: Sequence[str]) -> bool:
-    """Whether a TSV has a quotation mark where CSV has none, and no row that goes over several lines."""
+    """Whether a TSV has a quotation mark where CSV has none, and no cell with a tab or a line end in quotes."""
     kept = [line.rstrip("\r\n") for line in lines if line.strip("\r\n")]
     marked = (cell for line in kept if '"' in line for cell in line.split("\t") if '"' in cell)
     if all(map(_QUOTED.fullmatch, marked)):
         return False
     tabs = kept[0].count("\t")
-    return all(line.count("\t") >= tabs for line in kept) or not _fits(lines, tabs + 1)
+    return all(line.count("\t") == tabs for line in kept) or not _fits(lines, tabs + 1)
 
 
 def plain_rows(lines: Sequence[str], header: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Row]]:

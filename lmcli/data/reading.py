@@ -97,6 +97,8 @@ def examples_of(
             examples.append(one)
         else:
             broken.append(one)
+    if not examples and not broken:
+        raise InputError(f"{table.name} has no rows", "name a FILE with examples in it")
     return Reading(examples, broken, {table.name: taken})
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lmcli.engine.agreement import Agreement
     from lmcli.engine.comparison import Comparison
     from lmcli.protocols import Engine
-    from lmcli.types import Checkpoint, Event, Grammar, LoadOptions
+    from lmcli.types import AttentionMaps, AttentionWish, Checkpoint, Event, Grammar, LoadOptions
 
 
 def load(
@@ -40,11 +44,21 @@ def load(
     return engine
 
 
-def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
-    """Write into `folder` the decoder `checkpoint` with the linear layers of its blocks in `bits` (8 or 4).
+def begin() -> None:
+    """Import torch in another thread: nine tenths of any `load`, while the checkpoint for it is still being chosen.
 
-    Embeddings, the head and norms stay as they are. A folder that is there is replaced once the new one is whole.
-    Raises UsageError for what is no decoder of ours or is quantized already, LmcliError where the disk is full.
+    To tell the language of a text takes half a second, most of it outside Python's lock.
+    """
+    _ready()
+    threading.Thread(target=_import_torch, name="torch", daemon=True).start()
+
+
+def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
+    """Write into `folder` the `checkpoint` with its linear layers in `bits` (8, or 4 of a decoder).
+
+    A decoder's embeddings, head and norms stay as they are; of any other checkpoint the embeddings have 8 bits, too. A
+    folder that is there is replaced once the new one is whole. Raises UsageError for what our engines do not run or is
+    quantized already, LmcliError where the disk is full.
     """
     _ready()
     from lmcli.engine import quantizing
@@ -52,14 +66,43 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
     quantizing.quantize(checkpoint, folder, bits, report)
 
 
+def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None]) -> None:
+    """Write into `folder` the `checkpoint`, which `quantize` made, with the numbers its 8 or 4 bits stand for.
+
+    They get the dtype that they had before. Raises UsageError for what is not quantized, or by others.
+    """
+    _ready()
+    from lmcli.engine import quantizing
+
+    quantizing.restore(checkpoint, folder, report)
+
+
 def compare(
     before: Checkpoint, after: Checkpoint, text: str, options: LoadOptions, report: Callable[[Event], None]
-) -> Comparison:
-    """How far two decoders of one vocabulary are apart on `text`; see comparison.compare."""
+) -> Comparison | Agreement:
+    """How far two checkpoints of one kind and vocabulary are apart on `text`; see comparison.compare, of decoders, and
+    agreement.agree."""
     _ready()
+    if before.kind != "causal":
+        from lmcli.engine.agreement import agree
+
+        return agree(before, after, text, options, report)
     from lmcli.engine import comparison
 
     return comparison.compare(before, after, text, options, report)
+
+
+def attention(
+    checkpoint: Checkpoint, text: str, wish: AttentionWish, options: LoadOptions, report: Callable[[Event], None]
+) -> AttentionMaps:
+    """Where a checkpoint of any kind looks when it reads `text`; see attention_maps.read_attention."""
+    _ready()
+    from lmcli.engine.offline import stay_offline
+
+    stay_offline()
+    from lmcli.engine.attention_maps import read_attention
+
+    return read_attention(checkpoint, text, wish, options, report)
 
 
 def check_grammar(grammar: Grammar) -> None:
@@ -67,6 +110,11 @@ def check_grammar(grammar: Grammar) -> None:
     from lmcli.engine.grammar import check
 
     check(grammar)
+
+
+def _import_torch() -> None:
+    with suppress(Exception):  # Whoever needs it meets the error again, and tells it.
+        import_module("torch")
 
 
 def _ready() -> None:

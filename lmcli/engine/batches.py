@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
 from torch import nn
 
 from lmcli.checkpoints.checkpoint import context_length
@@ -39,6 +41,36 @@ def part_quoted(special_tokens: Iterable[str]) -> Callable[[str], str]:
     quotable = "|".join(map(re.escape, sorted(special_tokens, key=len, reverse=True)))
     pattern = re.compile(quotable or "(?!)")
     return lambda text: pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A text's tokens, the characters from `start` to `end` that each stands for, none of those around it, and the
+    token that stands for nothing."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    blank: int
+
+
+def spans_of(encoding: tokenizers.Encoding, text: str, parted: str) -> list[tuple[int, int]]:
+    """Which characters of `text`, of which `parted` is what was encoded, each token stands for, less the spaces."""
+    origin = list(_origins(text, parted))
+    found = []
+    for (a, b), special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True):
+        start, end = (origin[a], origin[b]) if b > a and not special else (0, 0)
+        own = text[start:end]
+        found.append((end - len(own.lstrip()), start + len(own.rstrip())) if own.strip() else (0, 0))
+    return found
+
+
+def _origins(text: str, parted: str) -> Iterator[int]:
+    """For each place of `parted`, which has spaces that `text` has not, the place in `text`, and for its end."""
+    at = 0
+    for character in parted:
+        yield at
+        at += at < len(text) and text[at] == character
+    yield len(text)
 
 
 def check_fits(length: int, limit: int, name: str) -> None:

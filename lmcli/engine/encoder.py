@@ -116,10 +116,15 @@ class Encoder(nn.Module):
         # The head reads each text's first token: the last layer computes no other.
         return self.logits(self.encode(rows, only=rows.first))
 
-    def encode(self, rows: Rows, only: Tensor | None = None) -> Tensor:
-        """The last layer's output (tokens, hidden), or that of the tokens `only`."""
+    def encode(self, rows: Rows, only: Tensor | None = None, words: Tensor | None = None) -> Tensor:
+        """The last layer's output (tokens, hidden), or that of the tokens `only`.
+
+        `words` (tokens, hidden) stand in the place of the tokens' embeddings.
+        """
         # The residual stream stays in fp32, the projections take it in their own precision.
-        x = self.words(rows.tokens) + self.positions(rows.positions + self.config.first_position)  # (rows · R, hidden)
+        x = (self.words(rows.tokens) if words is None else words) + self.positions(
+            rows.positions + self.config.first_position
+        )  # (rows · R, hidden)
         if self.token_types is not None:
             # A text has one type of tokens, a pair has two.
             x += self.token_types.weight[0] if rows.types is None else self.token_types(rows.types)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -17,12 +18,15 @@ from lmcli.engine.encoder import Encoder, EncoderConfig, LayerNorm, Table
 from lmcli.engine.encoder_tokenizer import EncoderTokenizer
 from lmcli.engine.encoders import read_config
 from lmcli.engine.files import read_json
+from lmcli.engine.gradients import attribute, chance_of, embed
 from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.memory import memory_errors
-from lmcli.engine.rows import Row, batches, fill, lay
+from lmcli.engine.quantized_weights import plain, read_quantization, without_quantization
+from lmcli.engine.rows import Row, Rows, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
-from lmcli.types import Checkpoint, Event, LoadOptions, Prompt
+from lmcli.protocols import Target
+from lmcli.types import Checkpoint, Event, LoadOptions, Method, Prompt, Weight
 
 AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
 Result = TypeVar("Result")
@@ -41,7 +45,7 @@ class Understood:
 
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
-    config = read_config(read_json(checkpoint.path / "config.json"))
+    config = read_fields(checkpoint.path)
     return Understood(
         config,
         named_weights(Encoder(config), config.names, read_weights(checkpoint.path)),
@@ -61,9 +65,18 @@ def open_engine(
     return EncoderClassifier(checkpoint, encoder, understood.tokenizer, placement.device)
 
 
+def read_fields(folder: Path) -> EncoderConfig:
+    """The dimensions in a folder's config.json. Raises NotUnderstood, also for weights stored as ours are not."""
+    config = read_json(folder / "config.json")
+    read_quantization(config, embeddings=True)
+    return read_config(without_quantization(config))
+
+
 def place_encoder(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Placement:
     """bf16 where it is fast and nothing else is asked for."""
-    return place(checkpoint, replace(options, dtype=_dtype(options.device, options.dtype)), report)
+    dtype = _dtype(options.device, options.dtype)
+    # Weights that are stored in 8 bits are computed with in `dtype`, like any others.
+    return place(replace(checkpoint, dtype=dtype), replace(options, dtype=dtype), report)
 
 
 def load_encoder(
@@ -110,6 +123,28 @@ class EncoderClassifier:
             kinds = None
         return [dict(zip(self.labels, row, strict=True)) for row in self._compute(inputs, kinds, Tensor.tolist)]
 
+    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+        spelled, encoder = self._tokenizer.spell(text), self._differentiable
+        T = len(spelled.ids)
+        check_fits(T, self.context_length, self.checkpoint.name)
+
+        def probabilities(words: Tensor) -> Tensor:
+            S = len(words)
+            positions = torch.arange(T, device=self._device)
+            rows = Rows((S, T), positions, positions.repeat(S), T * torch.arange(S, device=self._device), None)
+            return self._chances(encoder.logits(encoder.encode(rows, only=rows.first, words=words.flatten(0, 1))))
+
+        with memory_errors(self.checkpoint):
+            embedded = embed(encoder.words, text, spelled, self._device)
+            return attribute(embedded, probabilities, chance_of(target, self.labels), method)
+
+    @cached_property
+    def _differentiable(self) -> Encoder:
+        """The encoder once more: what is laid out for fast products has no gradient, and bf16 would blur it."""
+        understood = understand(self.checkpoint)
+        placement = Placement(self._device, torch.float32)
+        return load_encoder(Encoder(understood.config), understood.weights, placement)
+
     def _compute(
         self, inputs: list[list[int]], kinds: list[list[int]] | None, read: Callable[[Tensor], list[list[float]]]
     ) -> list[list[float]]:
@@ -127,9 +162,11 @@ class EncoderClassifier:
             return read(self._encoder(fill(batch, inputs, self._device, kinds)))
 
     def _probabilities(self, logits: Tensor) -> list[list[float]]:
-        chances = logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
-        rows: list[list[float]] = chances.tolist()
+        rows: list[list[float]] = self._chances(logits).tolist()
         return rows
+
+    def _chances(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self._encoder.config.independent else logits.softmax(-1)
 
 
 def in_batches(
@@ -155,8 +192,11 @@ def _batch_tokens(total: int, device: torch.device) -> int:
 
 
 def named_weights(module: Encoder, names: Mapping[str, str], weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The file's weights under the module's names; heads of other tasks are left out, as transformers does."""
-    found = {}
+    """The file's weights under the module's names; heads of other tasks are left out, as transformers does.
+
+    Those in 8 bits come as the numbers they stand for.
+    """
+    weights, found = plain(weights), {}
     for name in module.state_dict():
         own, _, kind = name.rpartition(".")
         layer = next(iter(part for part in own.split(".") if part.isdigit()), "")

@@ -10,7 +10,7 @@ from typing import Any
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
-from lmcli.engine.batches import part_quoted
+from lmcli.engine.batches import Spelled, part_quoted, spans_of
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.files import read_json
 
@@ -46,12 +46,20 @@ class EncoderTokenizer:
         # transformers writes 1e30 where there is none.
         self.longest = limit if isinstance(limit, int) and 0 < limit < 10**9 else None
         self._remembered: dict[str, list[int]] = {}
+        names = [*(_special(config, mask="[MASK]", pad="[PAD]", unk="[UNK]").values()), "<mask>", "<pad>", "<unk>"]
+        self._blank = next((i for name in names if (i := self._tokenizer.token_to_id(name)) is not None), 0)
 
     def encode_pairs(self, firsts: Sequence[str], seconds: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
         """The tokens of pairs of texts, and to which of the two segments the checkpoint says that each belongs."""
         pairs = [(self._part(first), self._part(second)) for first, second in zip(firsts, seconds, strict=True)]
         encoded = self._tokenizer.encode_batch_fast(pairs)
         return [each.ids for each in encoded], [each.type_ids for each in encoded]
+
+    def spell(self, text: str) -> Spelled:
+        """The tokens of one text and which of its characters each stands for."""
+        parted = self._part(text)
+        encoding = self._tokenizer.encode(parted)
+        return Spelled(encoding.ids, spans_of(encoding, text, parted), self._blank)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, whole."""

@@ -12,13 +12,10 @@ from lmcli.types import Checkpoint
 # itself what is missing, and transformers_tokenizer.refuse passes that on.
 _PACKAGES = {
     "gptq": ("optimum", "gptqmodel"),
-    "awq": ("gptqmodel", "accelerate"),
-    "bitsandbytes": ("bitsandbytes", "accelerate"),
+    "awq": ("gptqmodel",),
+    "bitsandbytes": ("bitsandbytes",),
     "compressed-tensors": ("compressed-tensors",),
-    "fp8": ("accelerate",),
     "hqq": ("hqq",),
-    "mxfp4": ("accelerate",),
-    "bitnet": ("accelerate",),
     "torchao": ("torchao",),
     "auto-round": ("auto-round",),
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from lmcli.engine.answer import Answer, Request, opens_thought
+from lmcli.engine.choices import Weigher, read, windows, written
 from lmcli.engine.grammar import Grammars
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.prefix_store import BLOCK, PrefixStore
@@ -131,6 +133,15 @@ class GenerationEngine:
                 yield Stretch(0, 0.0, self.tokenizer.decode(tokens[:1]))
             for first, end, found in slide(self.decoder, tokens, window, stride):
                 yield Stretch(end - first, found, self.tokenizer.decode(tokens[first:end]))
+
+    def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
+        if given is None:
+            request = self._request(prompt, params)
+            weigh = Weigher(self.tokenizer, request.tokens, rivals)
+            return self._guarded(written(self.decoder, partial(self._begin, request), weigh))
+        tokens = self._fitting(prompt, params.think)
+        reading = windows(tokens, self.tokenizer.encode_continuation(given), self.context_length)
+        return self._guarded(read(self.decoder, self._prefill, reading, Weigher(self.tokenizer, tokens, rivals)))
 
     def _guarded(self, events: Iterator[Item]) -> Iterator[Item]:
         with memory_errors(self.checkpoint):

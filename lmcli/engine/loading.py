@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import cast
 
 from lmcli.engine.config import NotUnderstood
@@ -12,7 +13,7 @@ from lmcli.engine.memory import memory_errors
 from lmcli.engine.offline import stay_offline
 from lmcli.errors import CheckpointError, UsageError
 from lmcli.protocols import Engine
-from lmcli.types import Checkpoint, Event, LoadOptions, Notice
+from lmcli.types import Checkpoint, Event, Kind, LoadOptions, Notice
 
 # Modules by name, so that a checkpoint imports the engine of its own kind and not what the others need.
 _OURS = {
@@ -27,7 +28,7 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
             f"{checkpoint.name} is an encoder without a head: it does nothing yet",
             f"teach it to classify: lmcli finetune --task classify -m {checkpoint.name} FILE -o NAME",
         )
-    ours = import_module(f"lmcli.engine.{_OURS[checkpoint.kind]}")
+    ours = our_engine(checkpoint.kind)
     if options.bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can run in 4 bits", "use --bits 8")
     if options.draft and checkpoint.kind != "causal":
@@ -47,6 +48,11 @@ def load_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
 
             engine.draft = open_draft(engine, understood, options.draft, options, report)
         return cast("Engine", engine)
+
+
+def our_engine(kind: Kind) -> ModuleType:
+    """Our own engine for checkpoints of that kind, with `understand` and `open_engine`."""
+    return import_module(f"lmcli.engine.{_OURS[kind]}")
 
 
 def _transformers(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.encoder import Encoder, EncoderConfig
-from lmcli.engine.encoder_engine import in_batches, load_encoder, named_weights, place_encoder
-from lmcli.engine.encoders import read_config
-from lmcli.engine.files import read_json
+from lmcli.engine.encoder_engine import in_batches, load_encoder, named_weights, place_encoder, read_fields
 from lmcli.engine.linear import Linear
 from lmcli.engine.memory import memory_errors
 from lmcli.engine.pairs import PairTokenizer
@@ -39,7 +37,7 @@ class Understood:
 
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
-    config = read_config(read_json(checkpoint.path / "config.json"))
+    config = read_fields(checkpoint.path)
     tokenizer = PairTokenizer(checkpoint.path, checkpoint.model_type)
     if config.num_token_types and max(tokenizer.frame.types) >= config.num_token_types:
         raise NotUnderstood(f"type_vocab_size={config.num_token_types} with a tokenizer of more types")

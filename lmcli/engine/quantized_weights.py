@@ -1,6 +1,7 @@
-"""A checkpoint's weights in 8 or 4 bits: which layers have them, and how a decoder takes them.
+"""A checkpoint's weights in 8 or 4 bits: which tensors have them, and how an engine takes them.
 
-The layout is that of the compressed-tensors library, which other programs read too.
+The layout is that of the compressed-tensors library, which other programs read too: of decoders the linear layers. Of
+the other kinds the embeddings have 8 bits as well, in the same layout; those lmcli alone reads.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from lmcli.engine.config import NotUnderstood
 from lmcli.engine.linear import Linear
 from lmcli.engine.quantization import GROUP, dequantize, quantize_groups, quantize_rows
 from lmcli.errors import CheckpointError
+from lmcli.types import Kind
 
 # The linear layers of a decoder's blocks, in all families of ours; not the router of a mixture, which is small and
 # decides much.
 _LAYER = re.compile(r".*\blayers\.\d+\..*(_proj|\.w[123])\.weight")
+# A matrix of fewer rows weighs nothing and decides much: labels, token types.
+_FEWEST_ROWS = 16
+_EXACT = ("embed_positions", "relative_attention_bias")  # of encoder-decoders: small, and added to everything
 # What a scheme may say of its weights without changing what they are.
 _WEIGHTS = {
     "type": ("int",), "symmetric": (True,), "dynamic": (False,), "block_structure": (None,),
@@ -27,8 +32,13 @@ _WEIGHTS = {
 }  # fmt: skip
 
 
-def read_quantization(config: Mapping[str, Any]) -> int | None:
-    """The bits a config says its linear layers have, None where it says nothing.
+def without_quantization(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of what was quantized."""
+    return {name: value for name, value in config.items() if name != "quantization_config"}
+
+
+def read_quantization(config: Mapping[str, Any], embeddings: bool = False) -> int | None:
+    """The bits a config says its linear layers have, and its `embeddings` perhaps; None where it says nothing.
 
     Raises NotUnderstood where they are stored in another way than ours.
     """
@@ -48,13 +58,18 @@ def read_quantization(config: Mapping[str, Any]) -> int | None:
         raise NotUnderstood(f"compressed-tensors of {bits} bits by {strategy} as {form}")
     if bits == 4 and group.get("input_activations"):
         raise NotUnderstood("compressed-tensors that round activations")
+    if "Embedding" in (group.get("targets") or ()) and not embeddings:
+        raise NotUnderstood("compressed-tensors of embeddings")
     return 8 if bits == 8 else 4
 
 
-def quantizable(name: str, shape: tuple[int, ...], bits: int) -> bool:
-    """Whether the tensor of a checkpoint called `name` is one whose values can be kept in `bits`."""
+def quantizable(name: str, shape: tuple[int, ...], bits: int, kind: Kind = "causal") -> bool:
+    """Whether the tensor called `name` of a checkpoint of that kind is one whose values can be kept in `bits`."""
     fits = len(shape) == 2 and (bits == 8 or shape[1] % GROUP == 0)
-    return fits and _LAYER.fullmatch(name) is not None
+    if kind == "causal":
+        return fits and _LAYER.fullmatch(name) is not None
+    exact = any(part in name for part in _EXACT)
+    return fits and shape[0] >= _FEWEST_ROWS and name.endswith(".weight") and not exact
 
 
 def quantize_tensor(name: str, weight: Tensor, bits: int) -> dict[str, Tensor]:
@@ -77,23 +92,44 @@ def quantize_weights(weights: dict[str, Tensor], bits: int) -> dict[str, Tensor]
     return quantized
 
 
+def scaled(weights: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """By the names that a plain file would have: what this one holds, with its scale where that is in 8 or 4 bits.
+
+    Raises CheckpointError for scales that do not fit.
+    """
+    found: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for name, weight in weights.items():
+        layer = name.removesuffix("_packed")
+        scale = weights.get(f"{layer}_scale") if layer.endswith(".weight") else None
+        if scale is not None and scale.shape[0] != weight.shape[0]:
+            form = f"{tuple(weight.shape)} with scales {tuple(scale.shape)}"
+            raise CheckpointError(f"the weights of {layer} do not fit: {form}", "make them again")
+        if not name.endswith((".weight_shape", ".weight_scale")):
+            found[name if scale is None else layer] = weight, scale
+    return found
+
+
+def plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors, those in 8 or 4 bits as the numbers they stand for, in fp32; the others stay mapped."""
+    return {
+        name: weight if scale is None else dequantize(weight, scale, torch.float32)
+        for name, (weight, scale) in scaled(weights).items()
+    }
+
+
 def convert(weights: dict[str, Tensor], device: torch.device, dtype: torch.dtype, keep: bool) -> dict[str, Tensor]:
     """The weights on `device` in `dtype`; those already so stay mapped from their file.
 
     With `keep` so do 8 and 4 bits, the packed ones under the name of their layer's weight; else they are dequantized.
     """
     converted: dict[str, Tensor] = {}
-    for name, weight in weights.items():
-        layer = name.removesuffix("_packed")
-        scale = weights.get(f"{layer}_scale") if layer.endswith(".weight") else None
-        if name.endswith((".weight_shape", ".weight_scale")):
-            continue
+    for name, (weight, scale) in scaled(weights).items():
         if scale is None:
             converted[name] = weight.to(device, dtype)
         elif keep:
-            converted |= {layer: weight, f"{layer}_scale": scale}
+            converted |= {name: weight, f"{name}_scale": scale}
         else:
-            converted[layer] = dequantize(weight.to(device), scale.to(device), dtype)
+            converted[name] = dequantize(weight.to(device), scale.to(device), dtype)
     return converted
 
 

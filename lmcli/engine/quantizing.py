@@ -1,21 +1,33 @@
-"""Quantizing: writes a decoder's checkpoint with the linear layers of its blocks in 8 or 4 bits."""
+"""Quantizing: writes a decoder's checkpoint with the linear layers of its blocks in 8 or 4 bits, one of any other kind
+with its embeddings, too, in 8."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lmcli.checkpoints.checkpoint import read_config
 from lmcli.checkpoints.writing import SafetensorsWriter, TensorInfo, copy_companions, new_folder
-from lmcli.engine import torch_engine
 from lmcli.engine.config import NotUnderstood
-from lmcli.engine.quantization import GROUP
-from lmcli.engine.quantized_weights import quantizable, quantize_tensor
+from lmcli.engine.device import DTYPES
+from lmcli.engine.loading import our_engine
+from lmcli.engine.quantization import GROUP, dequantize
+from lmcli.engine.quantized_weights import (
+    quantizable,
+    quantize_tensor,
+    read_quantization,
+    scaled,
+    without_quantization,
+)
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event, Progress
@@ -30,71 +42,159 @@ _SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
 def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
     """Write `checkpoint` into `folder`, which it replaces; see lmcli.engine.quantize."""
     config = read_config(checkpoint.path)
-    check_quantizable(checkpoint, config)
+    check_quantizable(checkpoint, config, bits)
     weights = read_weights(checkpoint.path)
     # Which layers are rounded is told by names and shapes alone, so that the header comes before the first value.
     chosen = {
         name for name, weight in weights.items()
-        if weight.is_floating_point() and quantizable(name, tuple(weight.shape), bits)
+        if weight.is_floating_point() and quantizable(name, tuple(weight.shape), bits, checkpoint.kind)
     }  # fmt: skip
     if not chosen:
         raise UsageError(f"{checkpoint.name} has no layers that could be kept in {bits} bits", "use it as it is")
-    tensors: dict[str, TensorInfo] = {}
-    for name, weight in weights.items():
-        tensors |= _forms(name, weight, bits) if name in chosen else {name: _info(weight)}
-    with new_folder(folder, sum(info.size_bytes for info in tensors.values()) + 2**24) as part:
-        copy_companions(checkpoint.path, part)
-        fields = config | {"quantization_config": scheme(bits, set(weights) - chosen)}
-        if not (config.get("dtype") or config.get("torch_dtype")):
-            fields["dtype"] = checkpoint.dtype
-        text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-        (part / "config.json").write_text(text, encoding="utf-8")
-        with (part / "model.safetensors").open("wb") as file:
-            writer = SafetensorsWriter(file, tensors, _SIZES)
-            for done, (name, weight) in enumerate(weights.items(), 1):
-                for key, tensor in (quantize_tensor(name, weight, bits) if name in chosen else {name: weight}).items():
-                    writer.write(key, _bytes(tensor))
-                report(Progress(done, len(weights), "tensors"))
+    pieces = [
+        _Piece(_forms(name, weight, bits), partial(quantize_tensor, name, weight, bits))
+        if name in chosen else _Piece({name: _info(weight)}, partial(_as_it_is, name, weight))
+        for name, weight in weights.items()
+    ]  # fmt: skip
+    left = {name for name in weights if name not in chosen}
+    fields = config | {"quantization_config": scheme(bits, left, embeddings=checkpoint.kind != "causal")}
+    if not (config.get("dtype") or config.get("torch_dtype")):
+        fields["dtype"] = checkpoint.dtype
+    _write(checkpoint, folder, fields, pieces, report, note="" if checkpoint.kind == "causal" else _NOTE)
 
 
-def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any]) -> None:
-    """Raises UsageError for what our decoder does not run, and for what is quantized already."""
+def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None]) -> None:
+    """Write `checkpoint`, which is quantized as ours are, into `folder` as any program reads it; see
+    lmcli.engine.restore."""
+    config = read_config(checkpoint.path)
+    try:
+        bits = read_quantization(config, embeddings=True)
+    except NotUnderstood as error:
+        raise UsageError(f"{checkpoint.name} cannot be restored: it is {error}", "use it as it is") from error
+    if bits is None:
+        raise UsageError(f"{checkpoint.name} is not quantized", "use it as it is")
+    dtype = DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
+    pieces = [
+        _Piece({name: _info(weight)}, partial(_as_it_is, name, weight)) if scale is None
+        else _Piece({name: _plain(weight, dtype)}, partial(_restored, name, weight, scale, dtype))
+        for name, (weight, scale) in scaled(read_weights(checkpoint.path)).items()
+    ]  # fmt: skip
+    _write(checkpoint, folder, without_quantization(config), pieces, report)
+
+
+@contextmanager
+def readable(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """The checkpoint as transformers reads it: where it is quantized as ours are, one of plain weights in a folder that
+    is there meanwhile."""
+    try:
+        ours = read_quantization(read_config(checkpoint.path), embeddings=True) is not None
+    except NotUnderstood:  # It is quantized by a library that transformers knows.
+        ours = False
+    if not ours:
+        yield checkpoint
+        return
+    with TemporaryDirectory(prefix="lmcli-") as folder:
+        restore(checkpoint, Path(folder) / "plain", lambda event: None)
+        yield replace(checkpoint, path=Path(folder) / "plain")
+
+
+def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any], bits: int) -> None:
+    """Raises UsageError for what our engines do not run, and for what is quantized already."""
     if config.get("quantization_config"):
         raise UsageError(f"{checkpoint.name} is quantized already", "quantize the checkpoint it was made from")
-    reason = "no decoder"
+    if checkpoint.kind == "encoder":
+        raise UsageError(
+            f"{checkpoint.name} is an encoder without a head", "train it to classify first: lmcli finetune --help"
+        )
+    if bits == 4 and checkpoint.kind != "causal":
+        raise UsageError(f"{checkpoint.name} is no decoder, and only they can be kept in 4 bits", "use --bits 8")
     try:
-        if checkpoint.kind == "causal":
-            torch_engine.understand(checkpoint)
-            return
+        our_engine(checkpoint.kind).understand(checkpoint)
     except NotUnderstood as error:
-        reason = f"run by transformers, because our engine does not know {error}"
-    raise UsageError(
-        f"{checkpoint.name} cannot be quantized: it is {reason}",
-        "quantize a decoder of the Llama or Qwen kind",
-    )
+        raise UsageError(
+            f"{checkpoint.name} cannot be quantized: it is run by transformers, because our engine does not know "
+            f"{error}",
+            "quantize one of another architecture: docs/checkpoints.md names ours",
+        ) from error
 
 
-def scheme(bits: int, left: set[str]) -> dict[str, Any]:
+def scheme(bits: int, left: set[str], embeddings: bool = False) -> dict[str, Any]:
     """config.json's quantization_config as compressed-tensors reads it; the tensors `left` stay as they are."""
     weights = {
         "num_bits": bits, "type": "int", "symmetric": True, "dynamic": False,
         "strategy": "channel" if bits == 8 else "group", "group_size": None if bits == 8 else GROUP,
     }  # fmt: skip
-    layers = {name.removesuffix(".weight") for name in left if name.endswith(("_proj.weight", ".gate.weight"))}
+    matrices = (".weight",) if embeddings else ("_proj.weight", ".gate.weight")
+    layers = {name.removesuffix(".weight") for name in left if name.endswith(matrices) and "norm" not in name.lower()}
     form = "int-quantized" if bits == 8 else "pack-quantized"
     # Said of the group, too: without it the library takes 8 bits beside whole activations for packed ones.
     group = {
-        "targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None,
-        "format": form,
+        "targets": ["Linear", "Embedding"] if embeddings else ["Linear"], "weights": weights,
+        "input_activations": None, "output_activations": None, "format": form,
     }  # fmt: skip
     return {
         "quant_method": "compressed-tensors",
         "format": form,
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
-        "ignore": ["lm_head", *sorted(layers)],
+        "ignore": sorted(layers) if embeddings else ["lm_head", *sorted(layers)],
         "kv_cache_scheme": None,
     }
+
+
+class _Piece(NamedTuple):
+    """Tensors that are made of one of the source's, by name: what they will be, and the making of them."""
+
+    infos: dict[str, TensorInfo]
+    make: Callable[[], dict[str, Tensor]]
+
+
+def _write(
+    source: Checkpoint, folder: Path, config: dict[str, Any], pieces: list[_Piece], report: Callable[[Event], None],
+    note: str = "",
+) -> None:  # fmt: skip
+    """A folder with this config and these tensors, and all else that belongs to `source`; `note` ends its card."""
+    tensors = {name: info for piece in pieces for name, info in piece.infos.items()}
+    with new_folder(folder, sum(info.size_bytes for info in tensors.values()) + 2**24) as part:
+        copy_companions(source.path, part)
+        if (card := part / "README.md").exists():
+            text = card.read_text(encoding="utf-8").removesuffix(_NOTE)
+            card.write_text(f"{text.rstrip()}\n\n{note}" if note else text, encoding="utf-8")
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (part / "config.json").write_text(text, encoding="utf-8")
+        with (part / "model.safetensors").open("wb") as file:
+            writer = SafetensorsWriter(file, tensors, _SIZES)
+            for done, piece in enumerate(pieces, 1):
+                for key, tensor in piece.make().items():
+                    writer.write(key, _bytes(tensor))
+                report(Progress(done, len(pieces), "tensors"))
+
+
+_NOTE = """\
+## Stored in 8 bits
+
+Linear layers and embeddings are int8 with a scale a row, in the layout of compressed-tensors. lmcli reads them; other
+programs do not read embeddings so. What they read, with the numbers that lmcli computes with, is written by
+
+```sh
+lmcli quantize --restore CHECKPOINT -o NAME
+```
+"""
+
+
+def _as_it_is(name: str, weight: Tensor) -> dict[str, Tensor]:
+    return {name: weight}
+
+
+def _restored(name: str, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: dequantize(weight, scale, dtype)}
+
+
+def _plain(stored: Tensor, dtype: torch.dtype) -> TensorInfo:
+    """What a weight in 8 bits, or in 4 that are packed, is in `dtype`."""
+    N, K = stored.shape
+    K *= 8 if stored.dtype is torch.int32 else 1
+    return TensorInfo(_DTYPES[dtype], (N, K), N * K * dtype.itemsize)
 
 
 def _forms(name: str, weight: Tensor, bits: int) -> dict[str, TensorInfo]:

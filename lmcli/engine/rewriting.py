@@ -75,6 +75,31 @@ class RewritingEngine:
         check_fits(max(map(len, inputs), default=0), self.rewriter.longest_input, self.checkpoint.name)
         return self._rewrite(inputs, params, options, translating=target is not None)
 
+    def read_and_write(
+        self, text: str, params: SamplingParams, source: str | None, target: str | None, written: str | None
+    ) -> tuple[list[int], list[int]]:
+        """The tokens of the encoder's input for `text` and of the decoder's: its start token and what it writes, less
+        the end; that is `written`, or where that is None its own.
+
+        Raises UsageError and InputTooLong as `rewrite` does.
+        """
+        if target is None and self._codes.asks_for_target:
+            raise UsageError(f"{self.checkpoint.name} has to be told which language to write", "name it: --to zh")
+        prefix, options = self._codes.select(source, target)
+        inputs: list[int] = encode(self.tokenizer, text, prefix)["input_ids"]
+        check_fits(len(inputs), self.rewriter.longest_input, self.checkpoint.name)
+        own = self.rewriter.options | options
+        if written is None:
+            asked = options | self._limits(params, options, len(inputs), target is not None)
+            with memory_errors(self.checkpoint):
+                (answer,) = self.rewriter.write([inputs], asked, params, Clock())
+            said = answer[:-1] if self._ended(answer) else answer
+        else:
+            forced = own.get("forced_bos_token_id")
+            said = [] if forced is None else [forced]
+            said += self.tokenizer(text_target=written, add_special_tokens=False)["input_ids"]
+        return inputs, [own["decoder_start_token_id"], *said]
+
     def _rewrite(
         self, inputs: list[list[int]], params: SamplingParams, asked: dict[str, Any], translating: bool
     ) -> Iterator[Event]:
@@ -87,7 +112,7 @@ class RewritingEngine:
                 written = self.rewriter.write([inputs[i] for i in batch], options, params, clock)
             outputs |= dict(zip(batch, written, strict=True))
             while shown in outputs:  # Chunks go out in the texts' own order.
-                text = self._decode(outputs[shown], asked.get("forced_bos_token_id"))
+                text = self.decode(outputs[shown], asked.get("forced_bos_token_id"))
                 yield Chunk(text, cut=not self._ended(outputs[shown]))
                 shown += 1
         whole = all(map(self._ended, outputs.values()))
@@ -109,7 +134,8 @@ class RewritingEngine:
             return {"max_new_tokens": min(3 * longest + 32, self.rewriter.longest_input)}
         return {}
 
-    def _decode(self, tokens: list[int], language: int | None) -> str:
+    def decode(self, tokens: list[int], language: int | None = None) -> str:
+        """Their text; the token of the language at the beginning is none of it."""
         # Not every tokenizer counts the language at the beginning among its special tokens.
         said = tokens[1:] if tokens[:1] == [language] else tokens
         text: str = self.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -15,10 +15,12 @@ from lmcli.engine.families import read_seq2seq_config
 from lmcli.engine.files import read_json
 from lmcli.engine.generation_settings import read_options, settle
 from lmcli.engine.int8 import can_int8
+from lmcli.engine.json_tokenizer import read_json_tokenizer
 from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.offline import stay_offline
 from lmcli.engine.output_head import OutputHead
+from lmcli.engine.quantized_weights import read_quantization, without_quantization
 from lmcli.engine.rewriting import Clock, RewritingEngine
 from lmcli.engine.sampling import Sampler
 from lmcli.engine.seq2seq_config import UNBOUNDED, EncoderDecoderConfig
@@ -38,8 +40,9 @@ class Understood:
 
 def understand(checkpoint: Checkpoint) -> Understood:
     """Raises NotUnderstood where any of it is not ours to compute."""
-    config = read_seq2seq_config(read_json(checkpoint.path / "config.json"))
-    return Understood(config, read_options(checkpoint.path))
+    fields = read_json(checkpoint.path / "config.json")
+    read_quantization(fields, embeddings=True)
+    return Understood(read_seq2seq_config(without_quantization(fields)), read_options(checkpoint.path))
 
 
 def open_engine(
@@ -51,7 +54,8 @@ def open_engine(
     """
     config, dtype, bits = understood.config, options.dtype, options.bits
     fast = _fast_dtype(options.device) if dtype == "auto" else dtype
-    placement = place(checkpoint, replace(options, dtype=fast), report)
+    # Weights that are stored in 8 bits are computed with in `fast`, like any others.
+    placement = place(replace(checkpoint, dtype=fast), replace(options, dtype=fast), report)
     tokenizer = _load_tokenizer(checkpoint)
     can = placement.device.type == "cpu" and can_int8()
     module, weights = load_module(checkpoint.path, config, placement.device, placement.dtype, bits)
@@ -104,9 +108,10 @@ def _fast_dtype(device: str) -> str:
 
 
 def _load_tokenizer(checkpoint: Checkpoint) -> Any:
-    marian = read_marian(checkpoint.path) if checkpoint.model_type == "marian" else None
-    if marian is not None:
-        return marian
+    if checkpoint.model_type == "marian":
+        ours = read_json_tokenizer(checkpoint.path) or read_marian(checkpoint.path)
+        if ours is not None:
+            return ours
     stay_offline()
     # Importing transformers takes seconds: only the families that need its tokenizers pay for it.
     from lmcli.engine.transformers_tokenizer import load_tokenizer

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.encoder_decoder import EncoderDecoder
+from lmcli.engine.quantized_weights import plain
 from lmcli.engine.seq2seq_config import EncoderDecoderConfig
 from lmcli.engine.weights import assign, read_weights
 
@@ -29,9 +30,9 @@ def load_module(
     """The module with the checkpoint's weights, and its head's. Raises CheckpointError for weights that do not fit.
 
     Its projections compute in `dtype`, or in `bits` (8). The embedding stays as it lies in its file: of it a row is
-    read at a time.
+    read at a time. What is stored in 8 bits becomes the fp32 numbers it stands for.
     """
-    weights = {_renamed(name, config): weight for name, weight in read_weights(folder).items()}
+    weights = {_renamed(name, config): weight for name, weight in plain(read_weights(folder)).items()}
     embeddings = [weights.pop(name) for name in _EMBEDDINGS if name in weights]
     bias = weights.pop("final_logits_bias", None)
     weights = _positions(config) | weights

@@ -21,7 +21,13 @@ from lmcli.engine.linear import PACKED_ROWS
 from lmcli.engine.packing import Packer
 from lmcli.engine.prefix_folder import PrefixFolder
 from lmcli.engine.prefix_store import Identity, PrefixStore
-from lmcli.engine.quantized_weights import await_quantized, convert, quantize_weights, read_quantization
+from lmcli.engine.quantized_weights import (
+    await_quantized,
+    convert,
+    quantize_weights,
+    read_quantization,
+    without_quantization,
+)
 from lmcli.engine.recorded import Recorded
 from lmcli.engine.rope import Rope
 from lmcli.engine.row_cache import RowCache, row_masks
@@ -36,7 +42,7 @@ def understand(checkpoint: Checkpoint) -> DecoderConfig:
         raise NotUnderstood("a tokenizer without tokenizer.json")
     config = read_json(checkpoint.path / "config.json")
     read_quantization(config)
-    return read_config({name: value for name, value in config.items() if name != "quantization_config"})
+    return read_config(without_quantization(config))
 
 
 _ROWS = 32  # sequences decoded side by side

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmcli.engine.batches import by_length, check_fits, encode, usable_context
+from lmcli.engine.batches import Spelled, by_length, check_fits, encode, part_quoted, spans_of, usable_context
+from lmcli.engine.gradients import attribute, chance_of, embed
 from lmcli.engine.memory import memory_errors
-from lmcli.types import Checkpoint, Prompt
+from lmcli.errors import UsageError
+from lmcli.protocols import Target
+from lmcli.types import Checkpoint, Method, Prompt, Weight
 
 _BATCH_TOKENS = 4096  # of padded input
 
@@ -40,6 +43,29 @@ class TransformersClassifier:
         pairs = zip(texts, others, strict=True)
         return self._compute([encode(self._tokenizer, text, second=second) for text, second in pairs], Tensor.tolist)
 
+    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+        encoding = encode(self._tokenizer, text)
+        if not encoding.is_fast or "inputs_embeds" not in self._accepted:
+            raise UsageError(
+                f"{self.checkpoint.name} does not tell which word a gradient belongs to", "--method occlusion"
+            )
+        check_fits(len(encoding["input_ids"]), self.context_length, self.checkpoint.name)
+        parted = part_quoted(self._tokenizer.all_special_tokens)(text)
+        spelled = Spelled(encoding["input_ids"], spans_of(encoding.encodings[0], text, parted), self._blank)
+
+        def probabilities(words: Tensor) -> Tensor:
+            return self._chances(self._model(inputs_embeds=words.to(self._model.dtype)).logits.float())
+
+        with memory_errors(self.checkpoint):
+            embedded = embed(self._model.get_input_embeddings(), text, spelled, self._model.device)
+            return attribute(embedded, probabilities, chance_of(target, self.labels), method)
+
+    @property
+    def _blank(self) -> int:
+        """The token that stands for nothing."""
+        ids = (getattr(self._tokenizer, f"{name}_token_id", None) for name in ("mask", "pad", "unk", "eos"))
+        return next((token for token in ids if token is not None), 0)
+
     def _compute(self, inputs: list[Any], read: Callable[[Tensor], list[list[float]]]) -> list[dict[str, float]]:
         """What `read` makes of the logits (B, labels) of a batch, for each input."""
         lengths = [len(encoding["input_ids"]) for encoding in inputs]
@@ -60,6 +86,9 @@ class TransformersClassifier:
         return logits
 
     def _probabilities(self, logits: Tensor) -> list[list[float]]:
-        several = self._model.config.problem_type == "multi_label_classification" or len(self.labels) == 1
-        rows: list[list[float]] = (logits.sigmoid() if several else logits.softmax(-1)).tolist()
+        rows: list[list[float]] = self._chances(logits).tolist()
         return rows
+
+    def _chances(self, logits: Tensor) -> Tensor:
+        several = self._model.config.problem_type == "multi_label_classification" or len(self.labels) == 1
+        return logits.sigmoid() if several else logits.softmax(-1)

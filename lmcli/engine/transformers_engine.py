@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
+from lmcli.engine.quantizing import readable
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_qa import TransformersReader
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
-from lmcli.errors import CheckpointError, UsageError
+from lmcli.errors import CheckpointError
 from lmcli.protocols import Engine
 from lmcli.types import Checkpoint, Event, LoadOptions
 
@@ -44,17 +44,13 @@ _CACHES = ("past_key_values", "cache_params", "state")  # what the architectures
 def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[Event], None]) -> Engine:
     """The engine for a checkpoint of any kind. Raises UnsafeCheckpoint where it brings code of its own and may not run
     it, CheckpointError where transformers cannot load it or its weights do not fit its config."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    # It says of every layer what it casts.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    _quieten()
     # Nothing is packed by us, also where a library keeps the weights in few bits.
     dtype = _faithful_dtype(checkpoint, options.device, options.dtype)
     faithful = replace(options, dtype=dtype, low_memory=True)
     placement = place(checkpoint, faithful, report)
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
     if placement.shared:
-        _check_accelerate(checkpoint)
         model = _load(checkpoint, placement.dtype, options.trust_remote_code, device_map="auto").eval()
     else:
         model = _load(checkpoint, placement.dtype, options.trust_remote_code).to(placement.device).eval()
@@ -66,6 +62,13 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
         return TransformersReader(checkpoint, model, tokenizer)
     decoder = TransformersDecoder(model, placement)
     return GenerationEngine(checkpoint, TransformersTokenizer(tokenizer, checkpoint.path), decoder, options.context)
+
+
+def load_eager(checkpoint: Checkpoint, trust_remote_code: bool) -> Any:
+    """Its model in fp32, which tells the weights of its attention. Raises as `open_engine` does."""
+    _quieten()
+    with readable(checkpoint) as plain:
+        return _load(plain, torch.float32, trust_remote_code, attn_implementation="eager").eval()
 
 
 class TransformersTokenizer(Tokenizer):
@@ -166,13 +169,11 @@ class TransformersDecoder:
         return bool((resumed - whole).norm() < 0.1 * (whole - whole.mean()).norm())
 
 
-def _check_accelerate(checkpoint: Checkpoint) -> None:
-    """transformers leaves it to another library to share a model among GPUs."""
-    if find_spec("accelerate") is None:
-        raise UsageError(
-            f"{checkpoint.name} needs more than one GPU, and accelerate, which shares it among them, is not installed",
-            "install it beside lmcli: pip install accelerate; or run on the CPU: --device cpu",
-        )
+def _quieten() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    # It says of every layer what it casts.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, trust_remote_code: bool, **options: Any) -> Any:

@@ -60,6 +60,11 @@ class TranslationCodes:
         return prefix, options
 
     @property
+    def asks_for_target(self) -> bool:
+        """Whether nothing can be written without a language being named."""
+        return self._scheme in (*_CODED, "marks")
+
+    @property
     def prefix_length(self) -> int:
         """Tokens of the longest prefix that `select` may put before a text."""
         if self._scheme != "prefix":

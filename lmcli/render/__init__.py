@@ -28,6 +28,7 @@ class Output:
     verbose: bool = False
     timings: bool = False
     color: bool = True
+    detailed: bool = False  # show every probability of a label, and its words in a table
     quote: bool = False  # show what an answer rests on off a terminal too
 
 
@@ -62,7 +63,7 @@ class Renderer(Protocol):
     def report(self, event: Event) -> None:
         """Tell the user, on stderr, of a Progress or a Notice, or where a training run is.
 
-        A Progress counted in `live_run.VALIDATION` is part of the run.
+        A Progress counted in `live_run.STEPS` or `live_run.VALIDATION` is part of the run.
         """
 
     def status(self, text: str) -> AbstractContextManager[None]:

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lmcli.render.pace import Pace
+from lmcli.render.plain import heaviest, shortened
 from lmcli.text.printable import printable
 from lmcli.types import Explanation, Label, Progress
 
@@ -110,6 +111,29 @@ def draw_explanation(stream: TextIO, explanation: Explanation) -> None:
         end = word.end
     line.append(printable(text[end:]))
     _console(stream, True).print(line, soft_wrap=True)
+
+
+def draw_scores(stream: TextIO, color: bool, scores: Mapping[str, float]) -> None:
+    """Every label with its probability and a bar, a line each."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, score in scores.items():
+        bar = Text("█" * round(_BAR * score), style=_color(name))
+        table.add_row(Text(f"  {printable(name)}"), Text(f"{score:.1%}", justify="right"), bar)
+    _console(stream, color).print(table)
+
+
+def draw_weights(stream: TextIO, color: bool, explanation: Explanation) -> None:
+    """The heaviest words with their weights, a line each, a bar green for the label and red against it."""
+    words = heaviest(explanation)
+    most = max((abs(word.weight) for word in words), default=0.0) or 1.0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("  WORD", "WEIGHT", f"FOR {printable(explanation.label)}"):
+        table.add_column(heading, justify="right" if heading == "WEIGHT" else "left")
+    for word in words:
+        style = "green" if word.weight > 0 else "red"
+        bar = Text("█" * round(_BAR / 2 * abs(word.weight) / most), style=style)
+        table.add_row(Text(f"  {printable(shortened(word.text))}"), f"{word.weight:+.3f}", bar)
+    _console(stream, color).print(table)
 
 
 def draw_tally(stream: TextIO, color: bool, counts: Mapping[str, int], texts: int) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from lmcli.render.live_line import LiveLine
-from lmcli.render.run_line import ASCII, BarStyle, RunPace, fit, share_done, validation_parts
+from lmcli.render.run_line import ASCII, UNICODE, RunPace, fit, share_done, validation_parts
 from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
 from lmcli.types import Progress, TrainingStep, Validation
 
-VALIDATION = "validation examples"  # the unit of a Progress that is part of a run
+STEPS, VALIDATION = "training steps", "validation examples"  # the units of a Progress that is part of a run
 _CYAN, _DIM, _BEST = "36", "2", "1;32"  # SGR
 
 
@@ -21,35 +21,36 @@ class LiveRun:
     def __init__(self, stream: TextIO, variables: Mapping[str, str], color: bool) -> None:
         self._stream, self._color = stream, color
         self._line, self._pace = LiveLine(stream, variables), RunPace()
-        self._style = BarStyle() if knows_unicode(variables) else ASCII
+        self._style = UNICODE if knows_unicode(variables) else ASCII
         self._parts: Mapping[str, str] = {}
         self._share = 0.0
 
     def show(self, event: TrainingStep | Validation | Progress) -> None:
-        """`Progress` is that of the validation under way."""
+        """`Progress` is that of the steps between two events, or of the validation under way."""
         match event:
             case TrainingStep():
-                self._step(event)
+                # The pace is told of each loss, whether or not it is drawn.
+                self._step(self._pace.parts(event), event.step, event.steps)
             case Validation():
                 self._validation(event)
+            case Progress(unit=unit) if unit == STEPS:
+                self._step(self._pace.moved(event.done, event.total), event.done, event.total)
             case Progress():
                 self._validating(event)
 
     def clear(self) -> None:
         self._line.clear()
 
-    def _step(self, event: TrainingStep) -> None:
-        # The pace is told of each step, whether or not it is drawn.
-        self._parts = self._pace.parts(event)
-        self._share = share_done(event)
-        if self._line.due or event.step >= event.steps:
-            self._draw(self._parts)
+    def _step(self, parts: Mapping[str, str], step: int, steps: int) -> None:
+        self._parts, self._share = parts, share_done(step, steps)
+        if self._line.due or step >= steps:
+            self._draw(parts)
 
     def _validating(self, event: Progress) -> None:
         """How far the validation is, in the place of what stands still meanwhile."""
         if self._parts and self._line.due:
             share = event.done / event.total if event.total else 0.0
-            kept = {name: text for name, text in self._parts.items() if name in ("share", "step", "epoch", "left")}
+            kept = {name: text for name, text in self._parts.items() if name not in ("best", "short_best", "rate")}
             self._draw(kept | {"loss": f"validating {share:.0%}"})
 
     def _validation(self, event: Validation) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from lmcli.errors import LmcliError
-from lmcli.types import Label, Sources, TaskResult
+from lmcli.types import Choice, Label, Sources, TaskResult
 
 
 def line(value: Any) -> str:
@@ -28,8 +29,10 @@ def more_of(label: Label) -> dict[str, Any]:
     held = {} if label.holding is None else {"labels": list(label.holding)}
     if label.explanation is None:
         return held
-    words = [vars(word) for word in label.explanation.words]
-    return held | {"explanation": {"method": label.explanation.method, "words": words}}
+    found = label.explanation
+    told = {"method": found.method, "label": found.label, "words": [vars(word) for word in found.words]}
+    checked = {"faithfulness": vars(found.faithfulness)} if found.faithfulness else {}
+    return held | {"explanation": told | checked}
 
 
 def record(
@@ -44,8 +47,16 @@ def record(
         fields["text"] = result.text
     if result.sources:
         fields |= sources(result.sources)
+    if result.choices:
+        fields |= choices(result.choices)
     fields |= {"finish_reason": result.finish_reason, "usage": asdict(result.usage)}
     return fields | ({"file": file} if file else {}) | ({"input": input} if input is not None else {})
+
+
+def choices(choices: Sequence[Choice]) -> dict[str, Any]:
+    """Every token of a text with its rivals, and how well the model foresaw them all."""
+    bits = sum(choice.surprise for choice in choices) / len(choices)
+    return {"tokens": [asdict(choice) for choice in choices], "bits_per_token": bits, "perplexity": 2**bits}
 
 
 def sources(sources: Sources) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from lmcli.environment import Environment
 from lmcli.errors import LmcliError
 from lmcli.render import Output, Rows
 from lmcli.render.chart import Chart
+from lmcli.render.choices import COLUMNS, foreseen, token_row
 from lmcli.render.pace import Pace
 from lmcli.render.run_line import RunLog, validation_parts
 from lmcli.render.sheet import Sheet, sheet
 from lmcli.types import (
+    Choice,
     Chunk,
     Done,
     Event,
@@ -30,6 +32,7 @@ from lmcli.types import (
     TrainingStep,
     Usage,
     Validation,
+    Weight,
 )
 
 _LOG_SECONDS = 10
@@ -66,8 +69,10 @@ class PlainRenderer:
                         last = event.text or last
                     case Notice() if not last.endswith("\n"):
                         held.append(event)
+                    case Choice():
+                        last = self.choice(event) or last
                     case Label():
-                        self.label(event, file if input is None else _shortened(input))
+                        self.label(event, file if input is None else shortened(input))
                     case Sources():
                         self.write("" if last.endswith("\n") else "\n")
                         last = "\n"
@@ -83,6 +88,8 @@ class PlainRenderer:
             for event in held:
                 self.report(event)
         result = TaskResult.fold(shown)
+        if result.choices:
+            self.choices(result.choices)
         if self.output.verbose:
             self.aside(statistics(result) + "\n")
         for timing in timings(result.usage):
@@ -92,7 +99,7 @@ class PlainRenderer:
     def fail(
         self, error: LmcliError, *, task: str, checkpoint: str, file: str | None = None, input: str | None = None
     ) -> None:
-        belongs_to = file if input is None else _shortened(input)
+        belongs_to = file if input is None else shortened(input)
         self.write("\t".join(["", "", *([belongs_to] if belongs_to else [])]) + "\n")
 
     def tally(self, counts: Mapping[str, int], texts: int) -> None:
@@ -155,6 +162,17 @@ class PlainRenderer:
         scores = ",".join(f"{label.scores[name]:.4f}" for name in label.names) or f"{label.score:.4f}"
         weighed = [weighed_words(label.explanation)] if label.explanation else []
         self.write("\t".join([names, scores, *([belongs_to] if belongs_to else []), *weighed]) + "\n")
+        if label.explanation and label.explanation.faithfulness:
+            self.report(Notice(faithful(label.explanation)))
+
+    def choice(self, choice: Choice) -> str:
+        """One token a line, columns by tab; what was written last."""
+        self.table([token_row(choice)], COLUMNS)
+        return "\n"
+
+    def choices(self, choices: Sequence[Choice]) -> None:
+        """What there is to say of all tokens of a text, once they are written."""
+        self.report(Notice(foreseen(choices), verbose=True))
 
     def _log(self, progress: Progress) -> None:
         """A line every ten seconds."""
@@ -196,7 +214,7 @@ def quotation(quote: Span) -> str:
     return f"{quote.file or 'standard input'}:{quote.line}: {cell(quote.text)}"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """The text on one line of at most 60 characters, without tabs, so that it is one column."""
     line = " ".join(text.split())
     return line if len(line) <= 60 else line[:59] + "…"
@@ -204,8 +222,24 @@ def _shortened(text: str) -> str:
 
 def weighed_words(explanation: Explanation) -> str:
     """The words that weigh the most, for the label or against it, the heaviest first, on one line."""
-    heaviest = sorted(explanation.words, key=lambda word: -abs(word.weight))[:_WORDS]
-    return ", ".join(f"{_shortened(word.text)} {word.weight:+.3f}" for word in heaviest)
+    return ", ".join(f"{shortened(word.text)} {word.weight:+.3f}" for word in heaviest(explanation))
+
+
+def heaviest(explanation: Explanation) -> list[Weight]:
+    """The words that weigh the most, the heaviest first."""
+    return sorted(explanation.words, key=lambda word: -abs(word.weight))[:_WORDS]
+
+
+def faithful(explanation: Explanation) -> str:
+    """What became of the label without the words that were found."""
+    found = explanation.faithfulness
+    assert found is not None
+    words = "the heaviest word" if found.removed == 1 else f"the {found.removed} heaviest words"
+    others = "a random one" if found.removed == 1 else "as many random ones"
+    return (
+        f"{explanation.label} is {found.without_heaviest:.0%} without {words}, "
+        f"{found.without_random:.0%} without {others}"
+    )
 
 
 def timings(usage: Usage) -> tuple[Timing, ...]:

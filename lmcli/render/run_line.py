@@ -12,14 +12,15 @@ from lmcli.render.smoothing import Smoothing
 from lmcli.types import TrainingStep, Validation
 
 _LOG_SECONDS, _LOG_LINES = 60, 20
-_NARROWEST, _WIDEST = 10, 30  # columns of the bar
+_NARROWEST, _WIDEST = 7, 30  # columns of the bar
 # What the line tells, from a wide terminal to a narrow one.
 _LAYOUTS = (
     ("share", "step", "epoch", "loss", "best", "rate", "left"),
     ("share", "step", "epoch", "loss", "short_best", "rate", "left"),
     ("share", "step", "epoch", "loss", "short_best", "left"),
-    ("share", "step", "loss", "short_best", "left"),
-    ("share", "step", "loss", "left"),
+    ("share", "count", "epoch", "loss", "short_best", "left"),
+    ("share", "count", "loss", "short_best", "left"),
+    ("share", "count", "loss", "left"),
     ("share", "loss", "left"),
     ("share", "loss"),
     ("share",),
@@ -31,32 +32,36 @@ class RunPace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._since = clock, 0.0
-        self._first: TrainingStep | None = None
+        self._first: int | None = None
         self._smoothing = Smoothing()
+        self._figures: dict[str, str] = {}
 
     def parts(self, event: TrainingStep) -> dict[str, str]:
         """What there is to tell, by name; what is not known yet is not there."""
-        if self._first is None:
-            self._first, self._since = event, self._clock()
-        told = {
-            "share": f"{share_done(event):.0%}",
-            "step": f"step {event.step:,}/{event.steps:,}",
-            "epoch": f"epoch {event.epoch:.1f}",
-            "loss": f"loss {self._smoothing.add(event):.3f}",
-        }
+        self._figures = {"epoch": f"epoch {event.epoch:.1f}", "loss": f"loss {self._smoothing.add(event):.3f}"}
         if event.best is not None:
-            told["best"] = f"best {event.metric} {figure(event.metric, event.best)}"
-            told["short_best"] = f"best {figure(event.metric, event.best)}"
+            self._figures["best"] = f"best {event.metric} {figure(event.metric, event.best)}"
+            self._figures["short_best"] = f"best {figure(event.metric, event.best)}"
         if event.tokens_per_second > 0:
-            told["rate"] = f"{event.tokens_per_second:,.0f} tokens/s"
-        left = self._left(event)
-        return told | ({"left": f"{timedelta(seconds=round(left))} left"} if left is not None else {})
+            self._figures["rate"] = f"{event.tokens_per_second:,.0f} tokens/s"
+        return self.moved(event.step, event.steps)
 
-    def _left(self, event: TrainingStep) -> float | None:
+    def moved(self, step: int, steps: int) -> dict[str, str]:
+        """The same of a step that tells no figures: those of the last one that did."""
+        if self._first is None:
+            self._first, self._since = step, self._clock()
+        told = {
+            "share": f"{share_done(step, steps):.0%}",
+            "step": f"step {step:,}/{steps:,}",
+            "count": f"{step:,}/{steps:,}",
+        }
+        left = self._left(step, steps)
+        return told | self._figures | ({"left": f"{timedelta(seconds=round(left))} left"} if left is not None else {})
+
+    def _left(self, step: int, steps: int) -> float | None:
         """Seconds to the end at the pace so far, in which the validations count too."""
-        seconds, done = self._clock() - self._since, event.step - self._first.step if self._first else 0
-        to_do = event.steps - event.step
-        return seconds / done * to_do if done > 0 and to_do > 0 and seconds >= 1 else None
+        seconds, done = self._clock() - self._since, step - (self._first or 0)
+        return seconds / done * (steps - step) if done > 0 and step < steps and seconds >= 1 else None
 
 
 class RunLog:
@@ -78,7 +83,8 @@ def validation_parts(event: Validation) -> Iterator[str]:
     """For example `step 400`, `epoch 1.0`, `accuracy 87.6%`, `loss 0.310`, `best`."""
     yield f"step {event.step:,}"
     yield f"epoch {event.epoch:.1f}"
-    yield from (f"{name} {figure(name, value)}" for name, value in event.metrics.items())
+    figures = sorted(event.metrics.items(), key=lambda item: item[0] == "loss")  # What it is measured by goes before.
+    yield from (f"{name} {figure(name, value)}" for name, value in figures)
     if event.improved:
         yield "best"
 
@@ -92,12 +98,15 @@ class BarStyle:
     left: str = "─"
 
 
-ASCII = BarStyle("=", ">", "-")
+UNICODE, ASCII = BarStyle(), BarStyle("=", ">", "-")
 
 
 def fit(parts: Mapping[str, str], columns: int, style: BarStyle, share: float) -> tuple[str, str]:
-    """The bar and the text behind it, which together leave a column free; the bar is empty where there is no room."""
-    room = columns - 1
+    """The bar and the text behind it; the bar is empty where there is no room.
+
+    Three columns stay free: one for the cursor, and two for the ^C that a terminal shows where it is typed.
+    """
+    room = columns - 3
     for layout in _LAYOUTS:
         text = " · ".join(parts[name] for name in layout if name in parts)
         bar = min(room - len(text) - 1, _WIDEST)
@@ -113,6 +122,6 @@ def draw_bar(share: float, columns: int, style: BarStyle) -> str:
     return style.done * full + end + style.left * (columns - full - len(end))
 
 
-def share_done(event: TrainingStep) -> float:
+def share_done(step: int, steps: int) -> float:
     """How much of the run is done, 0 to 1."""
-    return min(event.step / event.steps, 1.0) if event.steps else 0.0
+    return min(step / steps, 1.0) if steps else 0.0

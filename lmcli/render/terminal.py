@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lmcli.environment import Environment
 from lmcli.render import Output
 from lmcli.render.chart import Chart
-from lmcli.render.live_run import VALIDATION, LiveRun
-from lmcli.render.plain import PlainRenderer, cell, quotation, weighed_words
+from lmcli.render.choices import COLUMNS, LEGEND, foreseen, listed, style, token_row
+from lmcli.render.live_run import STEPS, VALIDATION, LiveRun
+from lmcli.render.plain import PlainRenderer, cell, faithful, quotation, weighed_words
 from lmcli.render.screen import columns as columns_of
 from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
-from lmcli.types import Event, Label, Progress, Sources, TrainingStep, Validation
+from lmcli.types import Choice, Event, Explanation, Label, Notice, Progress, Sources, TrainingStep, Validation
 
 if TYPE_CHECKING:
     from lmcli.render.drawing import Bar
@@ -37,6 +38,7 @@ class TerminalRenderer(PlainRenderer):
         self._animate = self._err and not dumb and not output.quiet
         self._variables = variables
         self._bar: Bar | None = None
+        self._surprise = 0.0  # of the tokens of a character that is not yet whole
         self._run_line = LiveRun(self.stderr, variables, self._color)
         self._written = False  # whether the answers themselves are to be seen on the terminal
 
@@ -45,7 +47,7 @@ class TerminalRenderer(PlainRenderer):
             case TrainingStep() | Validation() if self._animate:
                 self._take_away_bar()
                 self._run_line.show(event)
-            case Progress(unit=unit) if self._animate and unit == VALIDATION:
+            case Progress(unit=unit) if self._animate and unit in (STEPS, VALIDATION):
                 self._run_line.show(event)
             case Progress() if self._animate:
                 self._advance(event)
@@ -100,14 +102,52 @@ class TerminalRenderer(PlainRenderer):
         if not self._out:
             super().label(label, belongs_to)
             return
-        from lmcli.render.drawing import draw_explanation, draw_label
+        from lmcli.render.drawing import draw_explanation, draw_label, draw_scores
 
         self._end_bar()
         draw_label(self.stdout, self._color, label, belongs_to)
+        if self.output.detailed:
+            draw_scores(self.stdout, self._color, label.scores)
         if label.explanation and self._color:
             draw_explanation(self.stdout, label.explanation)
         elif label.explanation:
             self.write(f"  {weighed_words(label.explanation)}\n")
+        if self.output.detailed and label.explanation:
+            self._weights(label.explanation)
+
+    def _weights(self, explanation: Explanation) -> None:
+        """The heaviest words of an explanation, and whether they were found rightly."""
+        from lmcli.render.drawing import draw_weights
+
+        draw_weights(self.stdout, self._color, explanation)
+        if explanation.faithfulness:
+            self.write(f"  {faithful(explanation)}\n")
+
+    def choice(self, choice: Choice) -> str:
+        if not self._out:
+            return super().choice(choice)
+        self._end_bar()
+        self._written = True
+        # A character of several tokens is as surprising as they are together.
+        self._surprise += choice.surprise
+        if choice.shown:
+            super().write(self._painted(printable(choice.shown), self._surprise))
+            self._surprise = 0.0
+        return choice.shown
+
+    def choices(self, choices: Sequence[Choice]) -> None:
+        """Of a long text the tokens that were least foreseen."""
+        self._surprise = 0.0
+        if not self._out:
+            super().choices(choices)
+            return
+        told = listed(choices)
+        self.write("\n")
+        self.table([token_row(choice) for choice in told], COLUMNS)
+        least = f"; listed are the {len(told)} least foreseen" if len(told) < len(choices) else ""
+        self.report(Notice(f"{foreseen(choices)}{least}"))
+        if self._color:
+            self.report(Notice(LEGEND))
 
     def tally(self, counts: Mapping[str, int], texts: int) -> None:
         if not self._err or self.output.quiet:
@@ -156,6 +196,10 @@ class TerminalRenderer(PlainRenderer):
         stream.write("".join(f"{line}\n" for line in lines))
         stream.flush()
         return bool(lines)
+
+    def _painted(self, text: str, surprise: float) -> str:
+        code = style(surprise)
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self._color else text
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._color else text

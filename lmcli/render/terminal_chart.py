@@ -140,4 +140,4 @@ def _x_axis(chart: Chart, frame: _Frame, margin: int, symbols: Symbols) -> list[
             axis[column] = symbols.x_tick
             below += " " * (start - len(below)) + label
     name = chart.x if len(chart.x) <= margin + 1 else ""
-    return [f"{'':>{margin}} {symbols.corner}{''.join(axis)}", f"{name:<{margin}}  {below}".rstrip()]
+    return [f"{'':>{margin}} {symbols.corner}{''.join(axis)}", f"{name:<{margin + 2}}{below}".rstrip()]

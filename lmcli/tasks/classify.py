@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from lmcli import tasks
 from lmcli.errors import UsageError
-from lmcli.protocols import CausalEngine, ClassifierEngine, Engine
+from lmcli.protocols import CausalEngine, ClassifierEngine, Engine, Target
 from lmcli.tasks import prompts
 from lmcli.tasks.entailment import EntailmentJudge, infers
 from lmcli.tasks.judging import ClassifierJudge, Judge, judge_many
@@ -50,7 +50,7 @@ class Classify:
 
     def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order, worked in batches."""
-        judge = self._judge(engine)
+        judge = self.judge(engine)
         explained = Occlusion(judge) if self.explain else None
 
         def finish(text: str, label: Label) -> Label:
@@ -68,7 +68,8 @@ class Classify:
             return engine.labels
         raise UsageError(f"{engine.checkpoint.name} has no labels of its own for this", "name them: --labels spam,ham")
 
-    def _judge(self, engine: Engine) -> Judge:
+    def judge(self, engine: Engine) -> Judge:
+        """What gives a text its probabilities. Raises CheckpointError for an engine that cannot."""
         names = self.known(engine)
         if tasks.is_causal(engine):
             return self._likelihoods(engine)
@@ -77,6 +78,12 @@ class Classify:
         if infers(engine):
             return EntailmentJudge(engine, self._hypotheses(), self.multi)
         return ClassifierJudge(engine, partial(_chosen, _own(engine, names), self.multi))
+
+    def target(self, engine: ClassifierEngine, label: str) -> Target:
+        """The label of a classifier that stands for `label`, and those it is chosen from."""
+        names = _own(engine, self.known(engine))
+        among = None if self.multi or len(names) == len(engine.labels) else tuple(names)
+        return Target(tuple(own for own, name in names.items() if name == label), among)
 
     def _likelihoods(self, engine: CausalEngine) -> Judge:
         phrases = self.labels

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lmcli import tasks
-from lmcli.protocols import Engine
+from lmcli.protocols import CausalEngine, Engine
 from lmcli.types import Conversation, Event, Notice, Prompt, SamplingParams
 
 DEFAULT_MAX_TOKENS = 512
@@ -30,15 +30,20 @@ class Generate:
         """Raises InputTooLong where the prompt leaves no room for an answer."""
         if not tasks.is_causal(engine):
             raise tasks.refusal(engine, self.name)
-        if self.chat and not engine.checkpoint.instruct:
-            yield Notice(f"{engine.checkpoint.name} has no chat template: it continues the prompt")
-        prompt = self._prompt(text, engine.checkpoint.instruct)
+        yield from self.notices(engine)
+        prompt = self.prompt(text, engine)
         params = replace(self.params, max_tokens=self.params.max_tokens or DEFAULT_MAX_TOKENS)
         events = engine.stream(prompt, params)
         # Of an answer that has to be whole the command says more than that it was cut.
         yield from events if params.grammar else tasks.with_ending(engine, events, self.params.max_tokens)
 
-    def _prompt(self, text: str, instruct: bool) -> Prompt:
-        if self.chat and instruct:
+    def notices(self, engine: CausalEngine) -> Iterator[Event]:
+        """What the user should know of how the prompt is taken."""
+        if self.chat and not engine.checkpoint.instruct:
+            yield Notice(f"{engine.checkpoint.name} has no chat template: it continues the prompt")
+
+    def prompt(self, text: str, engine: CausalEngine) -> Prompt:
+        """What the engine is given for `text`."""
+        if self.chat and engine.checkpoint.instruct:
             return Conversation.ask(text, self.system)
         return f"{self.system}\n\n{text}" if self.system else text

@@ -4,14 +4,14 @@ arXiv:1311.2901). It asks nothing of a judge but its judgement, so it works with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from lmcli.tasks.judging import Judge, pieces
 from lmcli.text.segment import sentences
-from lmcli.types import Explanation, Label, Weight
+from lmcli.types import Explanation, Label, Method, Weight
 
-METHOD = "occlusion"
+METHOD: Method = "occlusion"
 _WORDS = 64  # judged one by one; in a text of more the sentences come first
 _SENTENCES = 3  # that carry the label the most, of which the words are then looked at
 # A word, or a short run of signs of a script that writes no spaces: most Chinese words have two.
@@ -31,22 +31,13 @@ class Occlusion:
     def __call__(self, text: str, label: Label) -> Label:
         """`label` with its explanation. Of a text in several parts the one that carries the label the most is
         looked at, of a long part its sentences and the words of those that carry it the most."""
-        start, part, score = self._strongest(text, label)
+        start, part, score = strongest(self._judge, text, label)
         spans = [(start + a, start + b) for a, b in units(part)]
         if len(spans) > _WORDS:
             spans = self._narrowed(text, (start, start + len(part)), label.name, score)
         weights = self._weigh(text, (start, start + len(part)), spans, label.name, score)
-        found = Explanation(METHOD, text, tuple(sorted(weights, key=lambda each: each.start)))
+        found = Explanation(METHOD, label.name, text, tuple(sorted(weights, key=lambda each: each.start)))
         return replace(label, explanation=found)
-
-    def _strongest(self, text: str, label: Label) -> tuple[int, str, float]:
-        """Where the part begins that adds the most to the label, the part, and the label's probability in it."""
-        whole = pieces(self._judge, text)
-        if len(whole) == 1:
-            return 0, text, label.score
-        judged = list(self._judge.judge(whole))
-        best = max(range(len(whole)), key=lambda i: judged[i].scores.get(label.name, 0.0) * judged[i].tokens)
-        return sum(map(len, whole[:best])), whole[best], judged[best].scores.get(label.name, 0.0)
 
     def _narrowed(self, text: str, part: Span, name: str, score: float) -> list[Span]:
         """The sentences of a part, those that carry the label the most divided into their words."""
@@ -59,12 +50,29 @@ class Occlusion:
     def _weigh(self, text: str, part: Span, spans: Sequence[Span], name: str, score: float) -> list[Weight]:
         """What each span adds to the probability of the label `name`, which is `score` with all of them."""
         begin, end = part
-        without = [f"{text[begin:a]}{text[b:end]}" for a, b in spans]
-        judged = self._judge.judge([each if each.strip() else "…" for each in without])
+        judged = self._judge.judge([without(text[begin:end], [(a - begin, b - begin)]) for a, b in spans])
         return [
             Weight(text[a:b], a, b, score - found.scores.get(name, 0.0))
             for (a, b), found in zip(spans, judged, strict=True)
         ]
+
+
+def strongest(judge: Judge, text: str, label: Label) -> tuple[int, str, float]:
+    """Where the part begins that adds the most to the label, the part, and the label's probability in it."""
+    whole = pieces(judge, text)
+    if len(whole) == 1:
+        return 0, text, label.scores.get(label.name, 0.0)
+    judged = list(judge.judge(whole))
+    best = max(range(len(whole)), key=lambda i: judged[i].scores.get(label.name, 0.0) * judged[i].tokens)
+    return sum(map(len, whole[:best])), whole[best], judged[best].scores.get(label.name, 0.0)
+
+
+def without(text: str, spans: Iterable[Span]) -> str:
+    """`text` less the characters of `spans`; where nothing is left a sign that says nothing."""
+    kept, end = "", 0
+    for a, b in sorted(spans):
+        kept, end = kept + text[end:a], b
+    return kept + text[end:] if (kept + text[end:]).strip() else "…"
 
 
 def units(text: str) -> list[Span]:

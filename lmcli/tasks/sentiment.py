@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lmcli import tasks
-from lmcli.protocols import Engine
+from lmcli.protocols import ClassifierEngine, Engine, Target
 from lmcli.tasks import prompts
 from lmcli.tasks.entailment import EntailmentJudge, infers
 from lmcli.tasks.judging import ClassifierJudge, Judge, judge_many
@@ -42,7 +42,7 @@ class Sentiment:
 
     def run_many(self, engine: Engine, texts: Iterable[str]) -> Iterator[Iterator[Event]]:
         """The events of each text, in order, worked in batches."""
-        judge = _judge(engine)
+        judge = self.judge(engine)
         return judge_many(judge, texts, Occlusion(judge) if self.explain else None)
 
     def known(self, engine: Engine) -> tuple[str, ...]:
@@ -51,15 +51,19 @@ class Sentiment:
             return tuple(known_labels(dict.fromkeys(engine.labels, 0.0)))
         return tuple(prompts.SENTIMENT_LABELS)
 
+    def judge(self, engine: Engine) -> Judge:
+        """What gives a text its probabilities. Raises CheckpointError for an engine that cannot."""
+        if tasks.is_classifier(engine):
+            if infers(engine):
+                return EntailmentJudge(engine, prompts.SENTIMENT_HYPOTHESES)
+            return ClassifierJudge(engine, known_labels)
+        if tasks.is_causal(engine):
+            return LikelihoodJudge(engine, prompts.sentiment, prompts.SENTIMENT_LABELS, prompts.SENTIMENT_REFERENCES)
+        raise tasks.refusal(engine, self.name)
 
-def _judge(engine: Engine) -> Judge:
-    if tasks.is_classifier(engine):
-        if infers(engine):
-            return EntailmentJudge(engine, prompts.SENTIMENT_HYPOTHESES)
-        return ClassifierJudge(engine, known_labels)
-    if tasks.is_causal(engine):
-        return LikelihoodJudge(engine, prompts.sentiment, prompts.SENTIMENT_LABELS, prompts.SENTIMENT_REFERENCES)
-    raise tasks.refusal(engine, Sentiment.name)
+    def target(self, engine: ClassifierEngine, label: str) -> Target:
+        """The labels of a classifier that stand for `label`."""
+        return Target(tuple(own for own in engine.labels if known_name(own, len(engine.labels)) == label))
 
 
 def known_labels(scores: Mapping[str, float]) -> dict[str, float]:

@@ -50,22 +50,22 @@ class Row:
     error: LmcliError | None = None
 
 
-def rows(lines: Iterable[str], form: Form, text_field: str | None) -> Iterator[Row]:
+def rows(lines: Iterable[str], form: Form, text_field: str | None, delimiter: str | None = None) -> Iterator[Row]:
     """The rows of a text in `form`, each with the text of its field `text_field`; blank lines are no rows.
 
-    Without a `text_field` they have their fields alone, whatever these hold. Raises UsageError for a header that names
-    a column twice.
+    Without a `text_field` they have their fields alone, whatever these hold. Cells are parted by `delimiter`, else by
+    the form's own. Raises UsageError for a header that names a column twice.
     """
     if form == "lines":
         return _lines(lines)
     if form == "jsonl":
         return _objects(lines, text_field)
-    return _table(lines, form, text_field)
+    return _table(lines, delimiter or DELIMITERS[form], text_field)
 
 
-def columns_of(lines: Iterable[str], form: Form) -> tuple[str, ...]:
+def columns_of(lines: Iterable[str], form: Form, delimiter: str | None = None) -> tuple[str, ...]:
     """The header of a table; of anything else nothing."""
-    delimiter = DELIMITERS.get(form)
+    delimiter = delimiter or DELIMITERS.get(form)
     return tuple(next(filter(None, _cells(lines, delimiter)), Cells(0, [])).values) if delimiter else ()
 
 
@@ -101,8 +101,8 @@ def _objects(lines: Iterable[str], text_field: str | None) -> Iterator[Row]:
             yield Row(number, {}, error=InputError("it is JSON, but no object", 'an object is {"name": value, …}'))
 
 
-def _table(lines: Iterable[str], form: Form, text_field: str | None) -> Iterator[Row]:
-    cells = filter(None, _cells(lines, DELIMITERS[form]))
+def _table(lines: Iterable[str], delimiter: str, text_field: str | None) -> Iterator[Row]:
+    cells = filter(None, _cells(lines, delimiter))
     header = next(cells, Cells(0, [])).values
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:

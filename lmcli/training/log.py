@@ -53,8 +53,10 @@ class TrainingLog:
         return kept
 
     def rewind(self, step: int) -> None:
-        """Forget all after `step`, to which a resumed run goes back; 0 forgets all but the state before the first."""
-        kept = [event for event in self.events() if event.step <= step]
+        """Forget all after `step`, to which a resumed run goes back; 0 forgets all."""
+        if not self._file.exists():
+            return
+        kept = [event for event in self.events() if 0 < step >= event.step]
         part = self._file.with_name(f".{FILE}.part")
         part.write_bytes(b"".join(map(_line, kept)))
         part.replace(self._file)

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
 from lmcli.engine.device import pick_device
+from lmcli.engine.quantizing import readable
 from lmcli.errors import CheckpointError
 from lmcli.training.plan import Plan
 
@@ -18,7 +19,9 @@ def load_tokenizer(plan: Plan) -> Any:
     """Raises CheckpointError where there is none."""
     folder = plan.checkpoint.path if plan.checkpoint else plan.tokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Advice to developers.
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder} has no tokenizer: {first}", "train one: lmcli tokenizer train") from error
@@ -41,10 +44,9 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
             return kind.from_config(
                 _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Advice to developers.
+        with readable(plan.checkpoint) as plain:
             return kind.from_pretrained(
-                plan.checkpoint.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
+                plain.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
             )  # fmt: skip
     except ValueError as error:

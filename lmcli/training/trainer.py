@@ -18,12 +18,15 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lmcli.data.examples import Example
-from lmcli.training.objectives import IGNORED, Objective, Sample
+from lmcli.render.live_run import STEPS, VALIDATION
+from lmcli.training.loss import IGNORED, Loss, cross_entropies
+from lmcli.training.objectives import Objective, Sample
 from lmcli.training.recipe import Recipe
 from lmcli.training.schedule import in_order, schedule
-from lmcli.types import Event, TrainingStep, Validation
+from lmcli.types import Event, Progress, TrainingStep, Validation
 
 _REPORTS = 200  # of the loss in a run, at least
+_BEST = "eval_best_step"  # the step of a validation where it is the best so far, else 0: what the trainer goes by
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
 
 
@@ -74,31 +77,40 @@ class ScheduledTrainer(Trainer):
             data_collator=_only,
             train_dataset=Batches(objective, train, batches),
             eval_dataset=Batches(objective, validating.samples, []),
-            compute_loss_func=_Loss(objective.weights, recipe.label_smoothing),
-            callbacks=[_Reporting(report, objective, train, batches, recipe, processes)],
+            compute_loss_func=Loss(objective.weights, recipe.label_smoothing),
         )
+        self._reporting = _Reporting(report, objective, train, batches, recipe, processes)
+        self.add_callback(self._reporting)
         self.remove_callback(PrinterCallback)
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
-        self._objective, self._recipe, self._validating, self._report = objective, recipe, validating, report
+        self._objective, self._recipe, self._validating = objective, recipe, validating
+        self._precision, self._report = precision, report
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
+    def compute_loss_context_manager(self) -> Any:
+        """Autocast as accelerate has it, but for logits, which it would copy to float32."""
+        return torch.autocast(self._precision.device.type, torch.bfloat16, enabled=self._precision.half)
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss of the validation set and the objective's own figures, computed by all processes together."""
+        begun = time.perf_counter()
         samples, mine = self._validating.samples, slice(self.accelerator.process_index, None, self._processes)
         batches = in_order([sample.length for sample in samples], self._recipe.batch_size, _VALIDATION_TOKENS)[mine]
         loader = DataLoader(Batches(self._objective, samples, batches), batch_size=None)
-        self.model_wrapped.eval()
+        self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
         found: dict[int, Any] = {}
         with torch.inference_mode():
-            for indices, batch in zip(batches, loader, strict=True):
+            for done, (indices, batch) in enumerate(zip(batches, loader, strict=True)):
+                self._report(Progress(done, len(batches), VALIDATION))
                 loss, predictions = self._measure(batch)
                 total += loss
                 if predictions is not None:
                     found |= dict(zip(indices, predictions.tolist(), strict=True))
+        self._reporting.measuring_seconds += time.perf_counter() - begun
         return self._figures(self._gathered(total), self._joined(found))
 
     @property
@@ -108,10 +120,9 @@ class ScheduledTrainer(Trainer):
     def _measure(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         batch = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
         labels = batch.pop("labels")
-        logits = self.model_wrapped(**batch).logits.float()
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        with self.compute_loss_context_manager():
+            logits = self.model(**batch).logits  # Wrapped, it would wait for processes that have fewer batches.
+            loss = cross_entropies(logits, labels).sum()
         counted = torch.stack([loss.double(), (labels != IGNORED).sum()]).cpu()
         return counted, self._objective.predict(logits)
 
@@ -129,30 +140,21 @@ class ScheduledTrainer(Trainer):
         return [found[i] for i in sorted(found)]
 
     def _figures(self, total: Tensor, predictions: list[Any]) -> dict[str, float]:
-        figures = {"loss": (total[0] / total[1].clamp(min=1)).item()}
-        if predictions:
-            figures |= self._objective.measure(self._validating.examples, predictions)
+        loss = (total[0] / total[1].clamp(min=1)).item()
+        figures = {"loss": loss} | self._objective.measure(self._validating.examples, predictions, loss)
         named = {f"eval_{name}": value for name, value in figures.items()}
+        named[_BEST] = self.state.global_step if self._is_best(named) else 0
         self.log(dict(named))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
         return named
 
+    def _is_best(self, figures: dict[str, float]) -> bool:
+        """Whether no validation before had these figures or better ones; of equal ones the lower loss is better."""
+        return all(self._rank(figures) > self._rank(entry) for entry in self.state.log_history if "eval_loss" in entry)
 
-class _Loss:
-    """Cross entropy, the mean over all labels of a step, however many batches it has."""
-
-    def __init__(self, weights: Tensor | None, smoothing: float) -> None:
-        self._weights, self._smoothing = weights, smoothing
-
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        logits = outputs.logits.float()
-        weights = None if self._weights is None else self._weights.to(logits.device)
-        total = nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), weights, ignore_index=IGNORED, reduction="sum",
-            label_smoothing=self._smoothing,
-        )  # fmt: skip
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / count
+    def _rank(self, figures: dict[str, float]) -> tuple[float, float]:
+        value = figures[f"eval_{self._objective.metric}"]
+        return value if self._objective.higher else -value, -figures["eval_loss"]
 
 
 class _Reporting(TrainerCallback):
@@ -162,26 +164,32 @@ class _Reporting(TrainerCallback):
         self, report: Callable[[Event], None], objective: Objective, train: Sequence[Sample],
         batches: Sequence[list[int]], recipe: Recipe, processes: int,
     ) -> None:  # fmt: skip
-        self._report, self._metric, self._higher = report, objective.metric, objective.higher
+        self._report, self._metric = report, objective.metric
         self._tokens = [sum(train[i].length for i in batch) for batch in batches]
         self._batches_a_step = recipe.accumulation * processes
         self._epochs = recipe.epochs
         self._last: tuple[int, float] | None = None
+        self.measuring_seconds = 0.0  # since the last report: none of the training's
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = (state.global_step, time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._report(Progress(state.global_step, state.max_steps, STEPS))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs or self._last is None:
             return
         (before, then), now = self._last, time.perf_counter()
+        seconds, self.measuring_seconds = now - then - self.measuring_seconds, 0.0
         done, of_step = state.global_step, self._batches_a_step
         tokens = sum(self._tokens[before * of_step : done * of_step])
         self._last = (done, now)
         self._report(
             TrainingStep(
                 done, state.max_steps, self._epoch(state), logs["loss"], logs["learning_rate"],
-                tokens / (now - then), self._metric, state.best_metric,
+                tokens / seconds, self._metric, self._best(state),
             )
         )  # fmt: skip
 
@@ -189,9 +197,13 @@ class _Reporting(TrainerCallback):
         if not state.is_world_process_zero:
             return
         figures = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        value, best = figures[self._metric], state.best_metric
-        improved = best is None or (value > best if self._higher else value < best)
+        improved = figures.pop(_BEST.removeprefix("eval_")) == state.global_step
         self._report(Validation(state.global_step, self._epoch(state), figures, improved))
+
+    def _best(self, state: Any) -> float | None:
+        """The metric of the best checkpoint so far."""
+        found: list[float] = [entry[f"eval_{self._metric}"] for entry in state.log_history if entry.get(_BEST)]
+        return found[-1] if found else None
 
     def _epoch(self, state: Any) -> float:
         done = state.global_step * self._batches_a_step
@@ -213,7 +225,6 @@ def _arguments(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         gradient_accumulation_steps=recipe.accumulation,
-        bf16=precision.half,
         use_cpu=precision.device.type == "cpu",
         seed=recipe.seed,
         logging_steps=max(steps // _REPORTS, 1),
@@ -223,8 +234,8 @@ def _arguments(
         save_steps=every,
         save_total_limit=1,
         load_best_model_at_end=validates,
-        metric_for_best_model=objective.metric if validates else None,
-        greater_is_better=objective.higher if validates else None,
+        metric_for_best_model=_BEST if validates else None,
+        greater_is_better=True if validates else None,
         remove_unused_columns=False,
         dataloader_pin_memory=precision.device.type == "cuda",
         ddp_find_unused_parameters=False,

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from lmcli.errors import UsageError
+from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 
 _FOLDER, _PLAN = ".training", "plan.json"
@@ -16,25 +17,26 @@ _LAST_FILE = "trainer_state.json"  # what a checkpoint gets last, so one that ha
 def open_run(plan: Plan, main: bool) -> tuple[Path, Path | None]:
     """The folder where the run keeps its state, and the last whole checkpoint in it to go on from.
 
-    Of several processes only the `main` one writes. Raises UsageError where there is nothing to resume, or where the
-    run was another one.
+    A run that is to be resumed and has not begun begins. Of several processes only the `main` one writes. Raises
+    UsageError where the run was another one.
     """
     folder = plan.folder / _FOLDER
     if not main:
         return folder, _last_checkpoint(folder) if plan.resume else None
     kept = _read(folder / _PLAN)
-    if plan.resume and kept is None:
-        raise UsageError(f"{plan.folder} has no unfinished run", "begin one without --resume")
-    if plan.resume and kept != plan.fingerprint:
+    resume = plan.resume and kept is not None
+    if resume and kept != plan.fingerprint:
         raise UsageError(
             f"the run in {plan.folder} had other data, another checkpoint or another recipe",
             "resume with the same command, or begin anew with --force",
         )
-    if not plan.resume:
+    if not resume:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / _PLAN).write_text(json.dumps({"fingerprint": plan.fingerprint}), encoding="utf-8")
-    return folder, _last_checkpoint(folder)
+    last = _last_checkpoint(folder)
+    TrainingLog(plan.folder).rewind(0 if last is None else step_of(last))
+    return folder, last
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -47,9 +49,14 @@ def close_run(plan: Plan) -> None:
     shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
 
 
+def step_of(checkpoint: Path) -> int:
+    """After how many steps the trainer wrote it."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def _last_checkpoint(folder: Path) -> Path | None:
     whole = [path for path in folder.glob("checkpoint-*") if _read(path / _LAST_FILE) is not None]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(whole, key=step_of, default=None)
 
 
 def _read(file: Path) -> object:

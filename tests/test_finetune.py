@@ -1,0 +1,287 @@
+"""Fine-tuning and pre-training: what a run learns, that it is repeatable and can be resumed, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import tiny_translators
+import torch
+import transformers
+from safetensors.torch import load_file
+from scripted import Result, invoke
+
+from lmcli import checkpoints, engine, training
+from lmcli.data.examples import Example
+from lmcli.settings import load
+from lmcli.training.log import TrainingLog
+from lmcli.training.plan import Plan
+from lmcli.training.recipe import Recipe
+from lmcli.types import Event, LoadOptions, Message, TrainingStep
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NAMES = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    tiny_translators.bert(folder, initializer_range=0.1)
+    return folder
+
+
+@pytest.fixture
+def decoder(tmp_path: Path) -> Path:
+    folder = tmp_path / "decoder"
+    tiny.save(folder, tiny.config("llama", initializer_range=0.05))
+    return folder
+
+
+def reviews(file: Path, count: int = 200) -> Path:
+    """Rows whose label a single word tells."""
+    chance = random.Random(0)
+    rows = []
+    for _ in range(count):
+        label = chance.choice(["good", "bad"])
+        words = chance.sample(["cat", "mat", "moon", "station", "church", "book", "evening", "rain", "day"], 4)
+        rows.append({"text": " ".join([*words, "morning" if label == "good" else "sleep"]), "label": label})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def plan(tmp_path: Path, start: Path, name: str, **fields: Any) -> Plan:
+    chance = random.Random(1)
+    examples = [
+        Example(" ".join([*chance.choices(["cat", "moon", word], k=4), word]), label)
+        for word, label in [("rain", "bad"), ("book", "good")]
+        for _ in range(24)
+    ]
+    recipe = Recipe("classify", **({"epochs": 2, "batch_size": 4, "evaluate_every": 5, "seed": 3} | fields))
+    found = tiny.checkpoint(start, "bert", "encoder")
+    return Plan(recipe, examples, examples[::3], tmp_path / name, found, device="cpu", dtype="float32")
+
+
+def steps(folder: Path) -> list[tuple[int, float]]:
+    return [(event.step, event.loss) for event in TrainingLog(folder).events() if isinstance(event, TrainingStep)]
+
+
+def logged(run: Plan, stop_at: int | None = None) -> Callable[[Event], None]:
+    """Keeps the run's log, and is interrupted where it is told to."""
+
+    def report(event: Event) -> None:
+        if isinstance(event, TrainingStep):
+            TrainingLog(run.folder).append(event)
+            if event.step == stop_at:
+                raise KeyboardInterrupt
+
+    return report
+
+
+def finetune(*arguments: str) -> Result:
+    return invoke("finetune", "--device", "cpu", *arguments)
+
+
+def test_a_classifier_learns_from_a_file_and_serves_at_once(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl")
+    folder = tmp_path / "mine"
+    result = finetune(
+        "--task", "classify", "-m", str(encoder), str(file), "-o", f"{folder}", "--epochs", "4", "--learning-rate",
+        "2e-3", "--batch-size", "8", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.stderr
+    assert json.loads(result.stdout)["accuracy"] > 0.9
+    found = checkpoints.find(str(folder), load({}))
+    assert found is not None
+    opened: Any = engine.load(found, LoadOptions("cpu", "float32"))
+    good, bad = opened.classify(["the cat morning", "the cat sleep"])
+    assert good["good"] > 0.6 > 0.4 > bad["good"]
+    assert {"README.md", "losses.svg", "training_log.jsonl"} <= {path.name for path in folder.iterdir()}
+    assert not (folder / ".training").exists()
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_seed_others(encoder: Path, tmp_path: Path) -> None:
+    for name, seed in [("one", 3), ("two", 3), ("three", 4)]:
+        run = plan(tmp_path, encoder, name, seed=seed)
+        training.prepare(run, logged(run)).train()
+    assert steps(tmp_path / "one") == steps(tmp_path / "two") != steps(tmp_path / "three")
+    assert len(steps(tmp_path / "one")) == 24
+
+
+def test_a_run_that_was_stopped_comes_to_the_same_checkpoint_as_one_that_was_not(encoder: Path, tmp_path: Path) -> None:
+    unbroken = plan(tmp_path, encoder, "unbroken")
+    training.prepare(unbroken, logged(unbroken)).train()
+    broken = plan(tmp_path, encoder, "broken")
+    with pytest.raises(KeyboardInterrupt):
+        training.prepare(broken, logged(broken, stop_at=13)).train()
+    (broken.folder / ".training" / "checkpoint-99").mkdir()  # A kill while a checkpoint is written leaves half of one.
+    again = Plan(**(vars(broken) | {"resume": True}))
+    notices: list[Event] = []
+    training.prepare(again, lambda event: (notices.append(event), logged(again)(event))[-1]).train()
+    assert "going on from step 10" in str(notices[0])
+    assert steps(broken.folder) == steps(unbroken.folder)
+    first, second = (load_file(run.folder / "model.safetensors") for run in (unbroken, broken))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl")
+    command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine")]
+    broken = plan(tmp_path, encoder, "mine")
+    with pytest.raises(KeyboardInterrupt):
+        training.prepare(broken, logged(broken, stop_at=7)).train()
+    again = finetune(*command)
+    assert (again.code, "--resume" in again.stderr) == (2, True)
+    other = finetune(*command, "--resume")
+    assert (other.code, "another recipe" in other.stderr) == (2, True)
+
+
+def test_examples_of_one_label_are_told_before_a_step_is_taken(encoder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.jsonl"
+    file.write_text("".join(json.dumps({"text": f"text {i}", "label": "only"}) + "\n" for i in range(40)))
+    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"))
+    assert result.code == 5
+    assert "all 36 rows have the label 'only'" in result.stderr
+    assert not (tmp_path / "mine").exists()
+
+
+def test_lora_trains_few_parameters_and_is_merged(encoder: Path, tmp_path: Path) -> None:
+    run = plan(tmp_path, encoder, "lora", lora_rank=2, learning_rate=5e-3)
+    outcome = training.prepare(run, lambda event: None).train()
+    assert outcome is not None
+    assert outcome.trained_parameters < outcome.parameters / 5
+    before, after = (load_file(folder / "model.safetensors") for folder in (encoder, run.folder))
+    assert set(before) == set(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not any("embeddings" in name or "LayerNorm" in name for name in changed)
+
+
+def test_only_what_the_assistant_says_is_learned(decoder: Path, tmp_path: Path) -> None:
+    from lmcli.training.objectives.chat import Chat
+
+    told = (Message("user", "Hi"), Message("assistant", "Hello."), Message("user", "Bye"), Message("assistant", "Oh."))
+    run = Plan(Recipe("chat"), [], [], tmp_path, tiny.checkpoint(decoder), device="cpu")
+    objective = Chat(run)
+    sample = objective.samples([Example(messages=told)])[0]
+    whole = objective.tokenizer.apply_chat_template([vars(message) for message in told], tokenize=False)
+    assert objective.tokenizer.decode(sample.inputs) == whole
+    learned = [token for token in sample.labels if token != -100]
+    assert objective.tokenizer.decode(learned) == "Hello.<|im_end|>\nOh.<|im_end|>\n"
+
+
+def test_a_base_checkpoint_gets_a_chat_template(decoder: Path, tmp_path: Path) -> None:
+    (decoder / "chat_template.jinja").unlink()
+    file = tmp_path / "chats.jsonl"
+    rows = [{"prompt": f"How is {i}?", "response": "Fine."} for i in range(30)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "mine"
+    result = finetune("--task", "chat", "-m", str(decoder), str(file), "-o", str(folder), "--epochs", "1")
+    assert result.code == 0, result.stderr
+    found = checkpoints.find(str(folder), load({}))
+    assert found is not None
+    assert found.instruct
+
+
+@pytest.mark.parametrize(
+    ("task", "build"),
+    [("generate", transformers.AutoModelForCausalLM), ("masked", transformers.AutoModelForMaskedLM)],
+)
+def test_the_loss_is_that_of_transformers(task: str, build: Any, encoder: Path, decoder: Path, tmp_path: Path) -> None:
+    """The figure of the first validation, before anything was learned."""
+    from lmcli.training import objectives
+
+    start = decoder if task == "generate" else encoder
+    run = Plan(Recipe(task, max_length=32), [], [], tmp_path, tiny.checkpoint(start), device="cpu")  # type: ignore[arg-type]
+    objective = objectives.build(run)
+    samples = objective.samples([Example(line) for line in tiny_translators.LINES])
+    batch = objective.collate(samples[:4], 0)
+    model = build.from_pretrained(start, attn_implementation="eager")
+    model.load_state_dict(objective.model.state_dict())
+    labels = batch.pop("labels")
+    # transformers shifts the labels itself.
+    theirs = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100) if task == "generate" else labels
+    from lmcli.training.loss import cross_entropies
+
+    model.eval()
+    objective.model.eval()
+    ours = cross_entropies(objective.model(**batch).logits, labels).sum() / (labels != -100).sum()
+    assert ours.item() == pytest.approx(model(**batch, labels=theirs).loss.item(), rel=1e-5)
+
+
+def test_packing_loses_no_token(decoder: Path) -> None:
+    from lmcli.training.objectives.continue_text import packed
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(decoder)
+    blocks = packed(tokenizer, tiny_translators.LINES, 16)
+    text = tokenizer.decode([token for block in blocks for token in block])
+    assert text == "<|im_end|>".join([*tiny_translators.LINES, ""])
+
+
+def test_a_translator_learns_both_ways_from_nothing(tmp_path: Path) -> None:
+    spm = tiny_translators.train_pieces(tmp_path)
+    start = tmp_path / "start"
+    start.mkdir()
+    tiny_translators.marian(start, spm, None, None, marks=(">>en<<", ">>zh<<"), eos_bias=0.0)
+    pairs = tmp_path / "pairs.tsv"
+    lines = [f"cat {n}\t猫{n}" for n in ("sat", "book", "rain", "day", "moon", "park", "church", "sleep")]
+    pairs.write_text("en\tzh\n" + "\n".join(lines) + "\n")
+    config = tmp_path / "config.json"
+    fields = {"dropout": 0.0, "init_std": 0.1, "architectures": ["MarianMTModel"]}
+    config.write_text(json.dumps(tiny.read(start / "config.json") | fields))
+    folder = tmp_path / "mine"
+    result = invoke(
+        "pretrain", "--task", "translate", "--config", str(config), "--tokenizer", str(start), str(pairs), "-o",
+        str(folder), "--validation-share", "2", "--both-ways", "--epochs", "30", "--learning-rate", "5e-3",
+        "--batch-tokens", "64", "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.stderr
+    losses = [loss for _, loss in steps(folder)]
+    assert losses[-1] < losses[0] / 2
+    assert checkpoints.find(str(folder), load({})) is not None
+
+
+def test_a_recipe_file_holds_options_and_the_command_line_goes_before(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 60)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'task = "classify"\nmodel = "{encoder}"\nepochs = 5\nmax-steps = 4\nseed = 7\n')
+    folder = tmp_path / "mine"
+    result = finetune("--recipe", str(recipe), str(file), "-o", str(folder), "--max-steps", "2", "--resume")
+    assert result.code == 0, result.stderr
+    assert [step for step, _ in steps(folder)] == [1, 2]
+    recipe.write_text("learning-speed = 3\n")
+    wrong = finetune("--recipe", str(recipe), str(file), "-o", str(folder))
+    assert (wrong.code, "learning_speed" in wrong.stderr) == (2, True)
+
+
+def test_what_is_there_is_not_written_over(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 60)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("mine")
+    for more in ([], ["--resume"]):
+        result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(mine), *more)
+        assert (result.code, "exists already" in result.stderr) == (2, True)
+    assert (mine / "diary.txt").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl")
+    folder = tmp_path / "mine"
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "lmcli", "finetune", "--task",
+        "classify", "-m", str(encoder), str(file), "-o", f"{folder}", "--epochs", "4", "--learning-rate", "2e-3",
+        "--batch-size", "4", "--device", "cpu", "--json",
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["accuracy"] > 0.9  # One object: only the main process speaks.
+    assert steps(folder)[-1][0] == 92  # some 180 examples in batches of 4, two batches a step, four times
