@@ -93,12 +93,12 @@ def comparison_tables(comparison: Comparison, errors: int) -> list[Table]:
         rows.append({
             "figure": label, "first": write(first.figures[name]), "second": write(second.figures[name]),
             "difference": _signed(name, found.difference), "interval": _span(name, vars(found), _signed),
-            "p": f"{found.p:.3f}",
+            "p": _probability(found.p),
         })  # fmt: skip
     if test := comparison.mcnemar:
         rows.append({
             "figure": "only this one right (McNemar)", "first": test.only_first, "second": test.only_second,
-            "difference": f"{test.only_second - test.only_first:+d}", "interval": "", "p": f"{test.p:.3f}",
+            "difference": f"{test.only_second - test.only_first:+d}", "interval": "", "p": _probability(test.p),
         })  # fmt: skip
     for name, count in {"checkpoint": lambda one: one.checkpoint, **_ABOUT}.items():
         rows.append({"figure": name, "first": count(first), "second": count(second), "difference": "", "interval": "",
@@ -136,6 +136,12 @@ def _plain(name: str, value: float) -> str:
 
 def _signed(name: str, value: float) -> str:
     return f"{'+' if value >= 0 else ''}{_plain(name, value)}"
+
+
+def _probability(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
 def _span(name: str, bounds: Mapping[str, Any], write: Callable[[str, float], str] = _plain) -> str:
