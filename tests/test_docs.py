@@ -43,6 +43,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_bytes(ENGLISH if name.isascii() else CHINESE)
     (tmp_path / "reviews.csv").write_text("id,review\n1,All of it was good.\n", encoding="utf-8")
     (tmp_path / "articles.jsonl").write_text('{"id": 1, "text": "The release went out."}\n', encoding="utf-8")
+    (tmp_path / "test.csv").write_text("text,label\nAll of it was good.,positive\nNone of it.,negative\n")
+    (tmp_path / "pairs.tsv").write_text(
+        "en\tzh\nThe release went out.\t新版本已经发布。\nIt works.\t能用。\n", encoding="utf-8"
+    )
+    (tmp_path / "GLUE" / "SST-2").mkdir(parents=True)
+    (tmp_path / "GLUE" / "SST-2" / "dev.tsv").write_text("sentence\tlabel\na good film\t1\na bad one\t0\n")
     (tmp_path / "terms.tsv").write_text("bug\tFehler\n")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "person.json").write_text('{"type": "object"}')

@@ -463,7 +463,7 @@ def test_people_read_both_checkpoints_beside_each_other(tmp_path: Path) -> None:
     figures, changes = result.stdout.split("\n\n")
     rows = [line.split("\t") for line in figures.splitlines()]
     assert rows[0][:4] == ["accuracy", "100.0 %", "50.0 %", "-50.0 %"]
-    assert ["only this one right (McNemar)", "20", "0", "-20", "", "0.000"] in rows
+    assert ["only this one right (McNemar)", "20", "0", "-20", "", "< 0.001"] in rows
     assert ["checkpoint", "first", "second", "", "", ""] in rows
     assert changes == "21\tnegative\tnegative\tpositive\tbad 0\n"
 
