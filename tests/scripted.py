@@ -17,7 +17,21 @@ from pathlib import Path
 from lmcli.cli import run
 from lmcli.environment import Environment
 from lmcli.errors import InputTooLong
-from lmcli.types import Checkpoint, Chunk, Conversation, Done, Event, Prompt, SamplingParams, Usage
+from lmcli.protocols import Stretch, Target
+from lmcli.types import (
+    Candidate,
+    Checkpoint,
+    Choice,
+    Chunk,
+    Conversation,
+    Done,
+    Event,
+    Method,
+    Prompt,
+    SamplingParams,
+    Usage,
+    Weight,
+)
 
 Answer = str | Callable[[str], str]
 
@@ -87,6 +101,25 @@ class ScriptedEngine:
         if any(self.count(prompt) >= self.context_length for prompt in prompts):
             raise InputTooLong("a text does not fit the context")
         return [self.score(prompt, continuations) for prompt in prompts]
+
+    def score_text(self, text: str, window: int, stride: int) -> Iterator[Stretch]:
+        """A stretch a word, its likelihood that of the word behind nothing; the first word is not scored."""
+        for number, word in enumerate(re.findall(r"\S+\s*", text)):
+            yield Stretch(1, self.likelihoods("", word), word) if number else Stretch(0, 0.0, word)
+
+    def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
+        """A token a word, each half as probable as the one before it, with rivals that are never the same."""
+        answer = self._answer(plain(prompt)) if given is None else given
+        self.params.append(params)
+        pieces = re.findall(r"\s*\S+|\s+$", answer)
+        for i, piece in enumerate(pieces):
+            others = tuple(Candidate(100 + n, f"{piece}{n}", 2.0 ** -(i + 3 + n)) for n in range(rivals))
+            yield Choice(i, piece, piece, 2.0**-i, float(i), i + 1, 1.5, others)
+        yield Done("stop", Usage(self.count(prompt), 0, len(pieces), 0.1, 0.1))
+
+    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+        """Every character that is no space weighs as much as it has places before it."""
+        return [Weight(c, i, i + 1, i / 10) for i, c in enumerate(text) if not c.isspace()]
 
     def languages(self) -> tuple[str, ...]:
         return self.target_languages

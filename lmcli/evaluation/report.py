@@ -100,10 +100,10 @@ def comparison_tables(comparison: Comparison, errors: int) -> list[Table]:
             "figure": "only this one right (McNemar)", "first": test.only_first, "second": test.only_second,
             "difference": f"{test.only_second - test.only_first:+d}", "interval": "", "p": f"{test.p:.3f}",
         })  # fmt: skip
-    for name, count in _ABOUT.items():
+    for name, count in {"checkpoint": lambda one: one.checkpoint, **_ABOUT}.items():
         rows.append({"figure": name, "first": count(first), "second": count(second), "difference": "", "interval": "",
                      "p": ""})  # fmt: skip
-    columns = {"figure": "FIGURE", "first": first.checkpoint, "second": second.checkpoint, "difference": "DIFFERENCE",
+    columns = {"figure": "FIGURE", "first": "FIRST", "second": "SECOND", "difference": "DIFFERENCE",
                "interval": "95 % INTERVAL", "p": "P"}  # fmt: skip
     return [Table(rows, columns), *([_of_changes(comparison, errors)] if errors else [])]
 
@@ -186,8 +186,7 @@ def _of_changes(comparison: Comparison, count: int) -> Table:
         {"place": _line(one), "wanted": _short(one.wanted[0] if one.wanted else ""), "first": _short(one.got),
          "second": _short(other.got), "text": _short(one.text)} for one, other in differing[:count]
     ]  # fmt: skip
-    columns = {"place": "ROW", "wanted": "WANTED", "first": comparison.first.checkpoint,
-               "second": comparison.second.checkpoint, "text": "TEXT"}  # fmt: skip
+    columns = {"place": "ROW", "wanted": "WANTED", "first": "FIRST", "second": "SECOND", "text": "TEXT"}
     return Table(rows, columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ def load_tokenizer(plan: Plan) -> Any:
     """Raises CheckpointError where there is none."""
     folder = plan.checkpoint.path if plan.checkpoint else plan.tokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Advice to developers.
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise CheckpointError(f"{folder} has no tokenizer: {first}", "train one: lmcli tokenizer train") from error

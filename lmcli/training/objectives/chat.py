@@ -29,8 +29,6 @@ class Chat(ContinueText):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        longest = getattr(self.model.config, "max_position_embeddings", None) or 2048
-        self._longest = plan.recipe.max_length or min(longest, 2048)
         if not self.tokenizer.chat_template:
             self._add_template()
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from lmcli.data.examples import Example
 from lmcli.evaluation import classification
+from lmcli.training.limits import longest
 from lmcli.training.models import load_model, load_tokenizer
 from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
@@ -39,7 +40,7 @@ class Classify:
         if self.model.config.pad_token_id is None:  # A decoder's head reads the last token that is no padding.
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.weights = _class_weights(plan.train, self.labels) if plan.recipe.class_weights else None
-        self._longest = plan.recipe.max_length or min(self.tokenizer.model_max_length, 512)
+        self._longest = longest(plan.recipe, self.model.config, self.tokenizer)
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
         """A text is cut at its longest; the checks have counted how many are."""
@@ -66,7 +67,7 @@ class Classify:
     def predict(self, logits: Tensor) -> Tensor:
         return logits.argmax(-1)
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         figures = classification.measure(
             [example.answer for example in examples], [self.labels[i] for i in predictions]
         )

@@ -11,13 +11,14 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from lmcli.data.examples import Example
+from lmcli.training.limits import longest
 from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
 from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
 
-_BLOCK = 512  # tokens, where nothing else is asked for
+_LARGEST = 700  # nats, of which there is a power
 
 
 def build(plan: Plan) -> ContinueText:
@@ -33,11 +34,10 @@ class ContinueText:
     def __init__(self, plan: Plan) -> None:
         self.tokenizer = load_tokenizer(plan)
         self.model = load_model(plan, AutoModelForCausalLM, self.tokenizer)
-        longest = getattr(self.model.config, "max_position_embeddings", None) or _BLOCK
-        self._block = plan.recipe.max_length or min(longest, _BLOCK)
+        self._longest = longest(plan.recipe, self.model.config, self.tokenizer)
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
-        blocks = packed(self.tokenizer, [example.text for example in examples], self._block)
+        blocks = packed(self.tokenizer, [example.text for example in examples], self._longest)
         return [Sample(block, block) for block in blocks]
 
     def collate(self, samples: Sequence[Sample], step: int) -> dict[str, Tensor]:
@@ -51,8 +51,8 @@ class ContinueText:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        return {}
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
+        return {"perplexity": math.exp(min(loss, _LARGEST))}
 
 
 def packed(tokenizer: Any, texts: Sequence[str], block: int) -> list[array[int]]:

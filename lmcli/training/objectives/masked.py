@@ -16,6 +16,7 @@ from transformers import AutoModelForMaskedLM
 
 from lmcli.data.examples import Example
 from lmcli.errors import CheckpointError
+from lmcli.training.limits import longest
 from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
 from lmcli.training.objectives import Sample
@@ -24,7 +25,6 @@ from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
 
 _SHARE, _MASKED, _CHANGED = 0.15, 0.8, 0.5  # _CHANGED of those that are not masked
-_BLOCK = 128
 
 
 def build(plan: Plan) -> Masked:
@@ -40,13 +40,13 @@ class Masked:
         if self.tokenizer.mask_token_id is None:
             raise CheckpointError("the tokenizer has no mask token", "train one: lmcli tokenizer train --for masked")
         self.model = load_model(plan, AutoModelForMaskedLM, self.tokenizer)
-        self._block = plan.recipe.max_length or _BLOCK
+        self._longest = longest(plan.recipe, self.model.config, self.tokenizer)
         self._seed = plan.recipe.seed
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
         first, last = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         ends = [token for token in (first, last) if token is not None]
-        blocks = packed(self.tokenizer, [example.text for example in examples], self._block - len(ends))
+        blocks = packed(self.tokenizer, [example.text for example in examples], self._longest - len(ends))
         whole = [array("i", [*ends[:-1], *block, *ends[-1:]]) for block in blocks]
         return [Sample(block, block) for block in whole]
 
@@ -67,5 +67,5 @@ class Masked:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         return {}
