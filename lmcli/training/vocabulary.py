@@ -113,7 +113,7 @@ def _frequent_words(texts: Sequence[str], most: int) -> list[str]:
     tokenizer.train_from_iterator(texts, trainer, len(texts))
     parted = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     counts = Counter(token for each in parted for token in each.ids)
-    words = ((tokenizer.id_to_token(token), count) for token, count in counts.most_common())
+    words = ((str(tokenizer.id_to_token(token)), count) for token, count in counts.most_common())
     return [word for word, count in words if len(word) > 1 and count >= _LEAST_WORD][:most]
 
 
