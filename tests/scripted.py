@@ -17,7 +17,7 @@ from pathlib import Path
 from lmcli.cli import run
 from lmcli.environment import Environment
 from lmcli.errors import InputTooLong
-from lmcli.protocols import Target
+from lmcli.protocols import Stretch, Target
 from lmcli.types import (
     Candidate,
     Checkpoint,
@@ -100,6 +100,11 @@ class ScriptedEngine:
         if any(self.count(prompt) >= self.context_length for prompt in prompts):
             raise InputTooLong("a text does not fit the context")
         return [self.score(prompt, continuations) for prompt in prompts]
+
+    def score_text(self, text: str, window: int, stride: int) -> Iterator[Stretch]:
+        """A stretch a word, its likelihood that of the word behind nothing; the first word is not scored."""
+        for number, word in enumerate(re.findall(r"\S+\s*", text)):
+            yield Stretch(1, self.likelihoods("", word), word) if number else Stretch(0, 0.0, word)
 
     def explain(self, prompt: Prompt, params: SamplingParams, rivals: int, given: str | None = None) -> Iterator[Event]:
         """A token a word, each half as probable as the one before it, with rivals that are never the same."""

@@ -83,6 +83,11 @@ def test_the_p_value_of_a_paired_difference_is_that_of_the_normal_test() -> None
     assert (found.low, found.high) == pytest.approx((apart.mean() - half, apart.mean() + half), abs=0.003)
 
 
+def test_one_example_tells_no_difference_from_chance() -> None:
+    found = differences(means([0.2]), means([0.5]))["share"]
+    assert (found.difference, found.low, found.p) == (pytest.approx(0.3), None, None)
+
+
 def test_sets_of_unequal_size_are_not_compared() -> None:
     with pytest.raises(ValueError, match="4 examples and 3"):
         differences(means([1, 0, 1, 1]), means([1, 0, 1]))

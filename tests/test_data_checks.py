@@ -46,7 +46,7 @@ def test_sound_examples_are_all_kept_and_nothing_is_told() -> None:
 def test_unreadable_rows_are_told_with_the_reason_of_the_first() -> None:
     broken = [BrokenRow(Place("a.csv", line), "it is not JSON") for line in (3, 5)]
     found = finding(check(GOOD, [], "classify", broken), "unreadable")
-    assert found.message == "2 rows left out, for they cannot be read (it is not JSON): a.csv lines 3, 5"
+    assert found.message == "2 rows left out, unreadable (it is not JSON): a.csv lines 3, 5"
     assert (found.severity, found.dropped) == ("warning", True)
 
 
@@ -156,6 +156,18 @@ def test_pairs_that_are_no_translations_are_left_out(pair: tuple[str, str], kind
     checked = check(rows(*SOUND, pair, languages=ZH), [], "translate")
     assert lines(finding(checked, kind)) == [4]
     assert len(checked.train) == 2
+
+
+def test_what_a_user_sees_otherwise_is_told_and_stays() -> None:
+    pair = ("class", "a rather long explanation of what is meant by it")
+    train = rows(("Guten Tag", "Good day"), pair, pair, ("", "x"), languages=("de", "en"))
+    checked = check(train, [], "translate", keep=["ratio", "empty"])
+    assert len(checked.train) == 2
+    assert finding(checked, "ratio").message == (
+        "2 rows kept, one side more than 6 times as long as the other: train.csv lines 3, 4"
+    )
+    assert not finding(checked, "ratio").dropped
+    assert finding(checked, "empty").dropped  # of that nothing can be learned
 
 
 @pytest.mark.parametrize("pair", [("ASP.NET Core", "ASP.NET Core"), ("3.14", "3.14"), ("OK", "好的")])

@@ -43,6 +43,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_bytes(ENGLISH if name.isascii() else CHINESE)
     (tmp_path / "reviews.csv").write_text("id,review\n1,All of it was good.\n", encoding="utf-8")
     (tmp_path / "articles.jsonl").write_text('{"id": 1, "text": "The release went out."}\n', encoding="utf-8")
+    (tmp_path / "test.csv").write_text("text,label\nAll of it was good.,positive\nNone of it.,negative\n")
+    (tmp_path / "pairs.tsv").write_text(
+        "en\tzh\nThe release went out.\t新版本已经发布。\nIt works.\t能用。\n", encoding="utf-8"
+    )
+    (tmp_path / "GLUE" / "SST-2").mkdir(parents=True)
+    (tmp_path / "GLUE" / "SST-2" / "dev.tsv").write_text("sentence\tlabel\na good film\t1\na bad one\t0\n")
     (tmp_path / "terms.tsv").write_text("bug\tFehler\n")
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "person.json").write_text('{"type": "object"}')
@@ -90,6 +96,7 @@ def test_every_documented_command_runs(
     monkeypatch.setattr(repl, "run", lambda *_, **__: 0)
     monkeypatch.setattr(bench, "run", documented.scripted_bench)
     monkeypatch.setattr(engine, "quantize", documented.scripted_quantize)
+    monkeypatch.setattr(engine, "restore", documented.scripted_quantize)
     monkeypatch.setattr(engine, "compare", documented.scripted_compare)
     variables = furnish(place)
     piped: bytes | None = b"" if re.search(r"< ?\S", line.text) else None
@@ -148,7 +155,7 @@ def test_the_documented_settings_are_read(place: Path) -> None:
     file = place / "config.toml"
     file.write_text(config, encoding="utf-8")
     read = settings.load({"LMCLI_CONFIG": str(file)})
-    places = {"hub_dir", "state_dir", "config_file"}  # which variables alone may move
+    places = {"hub_dir", "state_dir", "starters_dir", "config_file"}  # which variables alone may move
     assert {name for name, source in read.sources.items() if source == str(file)} == set(read.sources) - places
     assert all(catalog.lookup(name) for name in [read.model or "", *read.models.values()])
 

@@ -110,21 +110,21 @@ def test_a_classifier_learns_from_a_file_and_serves_at_once(encoder: Path, tmp_p
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(encoder: Path, tmp_path: Path) -> None:
     for name, seed in [("one", 3), ("two", 3), ("three", 4)]:
         run = plan(tmp_path, encoder, name, seed=seed)
-        training.train(run, logged(run))
+        training.prepare(run, logged(run)).train()
     assert steps(tmp_path / "one") == steps(tmp_path / "two") != steps(tmp_path / "three")
     assert len(steps(tmp_path / "one")) == 24
 
 
 def test_a_run_that_was_stopped_comes_to_the_same_checkpoint_as_one_that_was_not(encoder: Path, tmp_path: Path) -> None:
     unbroken = plan(tmp_path, encoder, "unbroken")
-    training.train(unbroken, logged(unbroken))
+    training.prepare(unbroken, logged(unbroken)).train()
     broken = plan(tmp_path, encoder, "broken")
     with pytest.raises(KeyboardInterrupt):
-        training.train(broken, logged(broken, stop_at=13))
+        training.prepare(broken, logged(broken, stop_at=13)).train()
     (broken.folder / ".training" / "checkpoint-99").mkdir()  # A kill while a checkpoint is written leaves half of one.
     again = Plan(**(vars(broken) | {"resume": True}))
     notices: list[Event] = []
-    training.train(again, lambda event: (notices.append(event), logged(again)(event))[-1])
+    training.prepare(again, lambda event: (notices.append(event), logged(again)(event))[-1]).train()
     assert "going on from step 10" in str(notices[0])
     assert steps(broken.folder) == steps(unbroken.folder)
     first, second = (load_file(run.folder / "model.safetensors") for run in (unbroken, broken))
@@ -134,11 +134,9 @@ def test_a_run_that_was_stopped_comes_to_the_same_checkpoint_as_one_that_was_not
 def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
     file = reviews(tmp_path / "reviews.jsonl")
     command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine")]
-    nothing = finetune(*command, "--resume")
-    assert (nothing.code, "no unfinished run" in nothing.stderr) == (2, True)
     broken = plan(tmp_path, encoder, "mine")
     with pytest.raises(KeyboardInterrupt):
-        training.train(broken, logged(broken, stop_at=7))
+        training.prepare(broken, logged(broken, stop_at=7)).train()
     again = finetune(*command)
     assert (again.code, "--resume" in again.stderr) == (2, True)
     other = finetune(*command, "--resume")
@@ -156,7 +154,7 @@ def test_examples_of_one_label_are_told_before_a_step_is_taken(encoder: Path, tm
 
 def test_lora_trains_few_parameters_and_is_merged(encoder: Path, tmp_path: Path) -> None:
     run = plan(tmp_path, encoder, "lora", lora_rank=2, learning_rate=5e-3)
-    outcome = training.train(run, lambda event: None)
+    outcome = training.prepare(run, lambda event: None).train()
     assert outcome is not None
     assert outcome.trained_parameters < outcome.parameters / 5
     before, after = (load_file(folder / "model.safetensors") for folder in (encoder, run.folder))
@@ -255,7 +253,7 @@ def test_a_recipe_file_holds_options_and_the_command_line_goes_before(encoder: P
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'task = "classify"\nmodel = "{encoder}"\nepochs = 5\nmax-steps = 4\nseed = 7\n')
     folder = tmp_path / "mine"
-    result = finetune("--recipe", str(recipe), str(file), "-o", str(folder), "--max-steps", "2")
+    result = finetune("--recipe", str(recipe), str(file), "-o", str(folder), "--max-steps", "2", "--resume")
     assert result.code == 0, result.stderr
     assert [step for step, _ in steps(folder)] == [1, 2]
     recipe.write_text("learning-speed = 3\n")
@@ -268,8 +266,9 @@ def test_what_is_there_is_not_written_over(encoder: Path, tmp_path: Path) -> Non
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "diary.txt").write_text("mine")
-    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(mine))
-    assert (result.code, "exists already" in result.stderr) == (2, True)
+    for more in ([], ["--resume"]):
+        result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(mine), *more)
+        assert (result.code, "exists already" in result.stderr) == (2, True)
     assert (mine / "diary.txt").read_text() == "mine"
 
 

@@ -16,6 +16,7 @@ import tiny
 import tiny_readers
 import tiny_translators as encoders
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from scripted import folder_checkpoint, invoke, sandbox
 
@@ -23,7 +24,7 @@ from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.quantized import parameters, read_bits
-from lmcli.engine import foreign_weights, quantizing, torch_engine
+from lmcli.engine import foreign_weights, quantizing, torch_engine, transformers_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
 from lmcli.engine.int8 import can_int8
@@ -39,6 +40,9 @@ from lmcli.engine.quantization import (
 from lmcli.engine.quantized_weights import read_quantization
 from lmcli.engine.torch_engine import TorchDecoder, load_decoder
 from lmcli.errors import CheckpointError, LmcliError, UsageError
+from lmcli.training.models import load_model
+from lmcli.training.plan import Plan
+from lmcli.training.recipe import Recipe
 from lmcli.types import Checkpoint, Event, LoadOptions, SamplingParams, TaskResult
 
 TOKENS = list(b"Quantized weights speak nearly as before.")
@@ -541,3 +545,17 @@ def test_what_is_not_quantized_is_not_restored(folder: Path, here: dict[str, str
     assert (refused.code, "is not quantized" in refused.stderr) == (2, True)
     gptq = quantized_by("gptq", folder, tmp_path)
     assert "cannot be restored" in invoke("quantize", "--restore", str(gptq), variables=here).stderr
+
+
+@pytest.mark.parametrize("other", ["classifier"], indirect=True)
+def test_training_and_transformers_begin_with_the_numbers_that_eight_bits_stand_for(
+    other: tuple[Checkpoint, Checkpoint], tmp_path: Path
+) -> None:
+    _, after = other
+    plan = Plan(Recipe("classify"), (), (), tmp_path / "out", after)
+    model = load_model(plan, transformers.AutoModelForSequenceClassification, None)
+    expected = values(in_fp32(after.path, tmp_path / "plain"))
+    for read_by_transformers in (model, transformers_engine.load_eager(after, False)):
+        stated = read_by_transformers.state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in stated.items())
+        assert not hasattr(read_by_transformers.config, "quantization_config")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted import ScriptedEngine, checkpoint, folder_checkpoint, invoke, sandbox
 
-from lmcli import checkpoints
+from lmcli import checkpoints, engine
 from lmcli.checkpoints import starters
 from lmcli.cli import run
 from lmcli.environment import Environment
 from lmcli.settings import load
-from lmcli.types import Checkpoint
+from lmcli.tasks.sentiment import Sentiment
+from lmcli.tasks.translate import Translate
+from lmcli.text.language import identify
+from lmcli.types import Checkpoint, Label, LoadOptions, TaskResult
 
 EN, ZH = b"The weather is lovely today and we are going for a long walk.\n", "今天天气很好，我们去公园散步。\n".encode()
 
@@ -54,7 +59,7 @@ def answer(*arguments: str, variables: dict[str, str], stdin: bytes = b"") -> tu
 # Which checkpoint answers
 
 
-@pytest.mark.parametrize("text", [EN, ZH, b"OK\n", EN + ZH])
+@pytest.mark.parametrize("text", [EN, ZH, b"OK\n", EN + ZH, "這部電影太無聊了\n".encode()])
 def test_sentiment_needs_nothing_fetched(here: dict[str, str], text: bytes) -> None:
     opened, told = answer("sentiment", stdin=text, variables=here)
     assert opened == "starter-sentiment"
@@ -169,3 +174,52 @@ def test_no_other_checkpoint_can_take_a_starters_name(here: dict[str, str]) -> N
     folder = own(here, "smollm2")
     refused = invoke("quantize", str(folder), "-o", "starter-sentiment", variables=here)
     assert (refused.code, "already means another checkpoint" in refused.stderr) == (2, True)
+
+
+# Those of this checkout
+
+
+PACKAGE = load({"LMCLI_CONFIG": "/nowhere"})
+SHIPPED = [starter for starter in starters.STARTERS if starters.is_here(starter, PACKAGE)]
+
+
+@pytest.mark.parametrize("starter", SHIPPED, ids=lambda starter: starter.name)
+def test_what_is_shipped_is_small_has_a_licence_and_runs_on_our_engine(starter: starters.Starter) -> None:
+    found = starters.read(starter, PACKAGE)
+    assert found is not None
+    assert found.dtype in ("int8", "bfloat16")
+    assert found.license
+    assert sum(file.stat().st_size for file in found.path.rglob("*")) < 32e6
+    assert engine.load(found, LoadOptions("cpu")).checkpoint == found
+    assert {file.suffix for file in found.path.iterdir()} <= {".json", ".safetensors", ".md", ".svg"}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("我非常喜欢这部电影", "positive"), ("这部电影太无聊了", "negative"), ("会议下午三点开始", "neutral"),
+     ("What a lovely day", "positive"), ("It broke after two days.", "negative"), ("It opens at nine.", "neutral")],
+)  # fmt: skip
+def test_the_shipped_sentiment_is_right_about_simple_sentences(text: str, label: str, shipped: Any) -> None:
+    assert (
+        next(event for event in Sentiment().run(shipped("sentiment"), text) if isinstance(event, Label)).name == label
+    )
+
+
+@pytest.mark.parametrize(("text", "source", "target"), [("She knows me.", "en", "zh"), ("她认识我。", "zh", "en")])
+def test_the_shipped_translation_writes_the_other_language(text: str, source: str, target: str, shipped: Any) -> None:
+    result = TaskResult.fold(Translate(target, source).run(shipped("translate"), text))
+    assert identify(result.text) == target
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Callable[[str], Any]:
+    """The engine of the starter for a task."""
+
+    @cache
+    def open_for(task: str) -> Any:
+        found = [starters.read(starter, PACKAGE) for starter in SHIPPED if starter.task == task]
+        if not found or found[0] is None:
+            pytest.skip("this checkout has no weights")
+        return engine.load(found[0], LoadOptions("cpu"))
+
+    return open_for

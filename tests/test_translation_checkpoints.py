@@ -11,9 +11,11 @@ import pytest
 import tiny
 import tiny_translators as translators
 import transformers
-from tiny_translators import TEXTS
+from tiny_translators import LINES, TEXTS
 
 from lmcli import engine
+from lmcli.engine.files import read_json
+from lmcli.engine.json_tokenizer import JsonTokenizer
 from lmcli.engine.rewriting import RewritingEngine
 from lmcli.engine.seq2seq_engine import EncoderDecoderRewriter
 from lmcli.errors import InputTooLong, UsageError
@@ -105,6 +107,32 @@ def test_a_marian_with_marks_is_told_its_language_by_a_mark(unigram: Path, tmp_p
     assert simplified == by_the_card(tmp_path, TEXTS, ">>cmn_Hans<< ")
     assert traditional == by_the_card(tmp_path, TEXTS, ">>cmn_Hant<< ")
     assert simplified != traditional
+
+
+@pytest.mark.parametrize("method", ["bpe", "unigram"])
+@pytest.mark.parametrize("num_beams", [1, 4])
+def test_a_marian_with_a_tokenizer_json_translates_both_ways(method: Any, num_beams: int, tmp_path: Path) -> None:
+    # Random weights would say one token over and over.
+    translators.joint_marian(tmp_path, method, num_beams=num_beams, no_repeat_ngram_size=2)
+    ours = load(tmp_path)
+    assert set(ours.languages()) == {"en", "zh"}
+    sources = {"zh": TEXTS, "en": [*LINES[-4:], "她每天晚上看书。", ">>zh<<</s>龘 😀"]}
+    for target, texts in sources.items():
+        source = "en" if target == "zh" else "zh"
+        # A mark that a text quotes is no mark.
+        plain = [text.replace(">>", "> >").replace("</", "< /") for text in texts]
+        assert rewritten(ours, texts, source, target) == by_the_card(tmp_path, plain, f">>{target}<< ")
+
+
+@pytest.mark.parametrize("setting", [{"add_eos_token": True}, {"extra_special_tokens": [">>fr<<"]}])
+def test_a_tokenizer_json_whose_settings_ask_for_more_is_read_by_transformers(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    translators.joint_marian(tmp_path, "bpe")
+    assert isinstance(load(tmp_path).tokenizer, JsonTokenizer)
+    settings = read_json(tmp_path / "tokenizer_config.json")
+    translators.write(tmp_path / "tokenizer_config.json", settings | setting)
+    assert not isinstance(load(tmp_path).tokenizer, JsonTokenizer)
 
 
 def test_a_mark_is_found_in_two_letters_three_letters_and_for_a_macrolanguage(unigram: Path, tmp_path: Path) -> None:

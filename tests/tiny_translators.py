@@ -15,6 +15,8 @@ import transformers
 from tokenizers import models, normalizers, pre_tokenizers, processors
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB_CODES
 
+from lmcli.training.tokenizer import Method, TokenizerPlan, train_tokenizer, write_tokenizer
+
 LINES = [
     "The cat sat on the mat and looked at the moon.", "Where is the station? It is behind the old church.",
     "She reads a book every evening before she goes to sleep.", "Rain fell all day, but nobody minded it.",
@@ -91,6 +93,19 @@ def marian(
         folder, transformers.MarianMTModel, config, eos_bias=eos_bias,
         **({"bad_words_ids": [[pad]], "forced_eos_token_id": 0, "max_length": 512} | generation),
     )  # fmt: skip
+
+
+def joint_marian(folder: Path, method: Method, **generation: Any) -> Any:
+    """A Marian with a tokenizer.json of `lmcli tokenizer train`, whose marks name the languages of both directions."""
+    plan = TokenizerPlan(method, 460, "translate", ("en", "zh"), model_max_length=64)
+    tokenizer = train_tokenizer(LINES * 3, plan)
+    write_tokenizer(tokenizer, plan, folder)
+    pad, end = (tokenizer.token_to_id(plan.special[name]) for name in ("pad", "eos"))
+    config = transformers.MarianConfig(
+        **SIZES, vocab_size=tokenizer.get_vocab_size(), pad_token_id=pad, eos_token_id=end, bos_token_id=None,
+        decoder_start_token_id=pad, forced_eos_token_id=None, scale_embedding=True,
+    )  # fmt: skip
+    return save(folder, transformers.MarianMTModel, config, eos_bias=7.0, **({"max_length": 64} | generation))
 
 
 def nllb(folder: Path, bpe: Path, **generation: Any) -> Any:

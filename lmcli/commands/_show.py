@@ -46,5 +46,7 @@ def language_of(documents: Documents) -> tuple[str, str] | None:
     Finding it out takes half a second: where the user chose the checkpoint nobody should ask.
     """
     found = {identify(document.readable) for document in documents.first()}
-    only = found.pop() if len(found) == 1 else None
+    # However a language is written, it is the same: checkpoints say `zh` of both ways of writing Chinese.
+    spoken = {code and code.partition("-")[0] for code in found}
+    only = spoken.pop() if len(spoken) == 1 else None
     return (only, only) if only else None

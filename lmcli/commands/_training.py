@@ -1,37 +1,28 @@
-"""What `lmcli finetune` and `lmcli pretrain` do: read and check the examples, train, and write the card and plots."""
+"""What `lmcli finetune` and `lmcli pretrain` do: a plan from the options, its examples, the run, and its card."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcli import checkpoints, training
 from lmcli.commands._engine import EngineChoice
-from lmcli.data import checks
-from lmcli.data.examples import Columns, Example
-from lmcli.data.reading import read
-from lmcli.data.splitting import split
+from lmcli.commands._training_card import finish
+from lmcli.commands._training_data import read_data
 from lmcli.errors import InputError, UsageError
-from lmcli.training.card import Card, CardData, write_card
-from lmcli.training.curves import draw_losses
-from lmcli.training.log import TrainingLog, validations
+from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
 from lmcli.training.unfinished import is_unfinished
-from lmcli.types import Checkpoint, Event, Notice, TrainingStep, Validation
+from lmcli.types import Checkpoint, Event, TrainingStep, Validation
 
 if TYPE_CHECKING:
-    from lmcli.data.checks import Checked
     from lmcli.environment import Environment
     from lmcli.render import Renderer
-    from lmcli.training.run import Outcome
 
 _RATES = {None: 5e-5, True: 2e-4}  # of all weights, of LoRA's
 
@@ -61,14 +52,16 @@ def train(
     plan = Plan(
         recipe, (), (), folder, checkpoint, config, tokenizer, values["resume"], settings.device, settings.dtype
     )
-    checked = _data(values, plan, renderer)
+    checked = read_data(values, plan, renderer)
     if values["check"]:
         return
     plan = replace(plan, train=checked.train, validation=checked.validation)
     begun = time.monotonic()
-    outcome = training.train(plan, _logged(plan, renderer))
+    with renderer.status("loading …"):
+        run = training.prepare(plan, _logged(plan, renderer))
+    outcome = run.train()
     if outcome is not None:
-        _finish(plan, outcome, name, checked, values, time.monotonic() - begun, renderer)
+        finish(plan, outcome, name, checked, values, time.monotonic() - begun, renderer)
 
 
 def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,11 +69,14 @@ def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_place(folder: Path, resume: bool, force: bool) -> None:
-    if resume or force or not folder.exists() or os.environ.get("RANK", "0") != "0":
+    if force or not folder.exists() or os.environ.get("RANK", "0") != "0":
         return
     if is_unfinished(folder):
-        raise UsageError(f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force")
-    if any(folder.iterdir()):
+        if not resume:
+            raise UsageError(
+                f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force"
+            )
+    elif any(folder.iterdir()):
         raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
 
 
@@ -89,43 +85,6 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     if given["learning_rate"] is None:
         given["learning_rate"] = _RATES[bool(given["lora_rank"]) or None]
     return Recipe(**given)
-
-
-def _data(values: Mapping[str, Any], plan: Plan, renderer: Renderer) -> Checked:
-    """The examples, checked; what was found is told. Raises InputError where they cannot be trained on."""
-    recipe = plan.recipe
-    with renderer.status("reading the examples …"):
-        train, broken = _read(values["files"], values)
-        if values["validation"]:
-            validation, more = _read(values["validation"], values)
-            broken += more
-        else:
-            train, validation = split(train, values["validation_share"], recipe.seed)
-        checked = checks.check(train, validation, recipe.task, broken, *training.reading(plan))
-    for finding in checked.findings:
-        if finding.severity == "warning":
-            renderer.report(Notice(finding.message if not finding.hint else f"{finding.message}; {finding.hint}"))
-    checks.raise_errors(checked.findings)
-    repeated = _repeated(checked.train, values["repeat"])
-    counts = f"{len(repeated):,} examples to train on, {len(checked.validation):,} to validate by"
-    labels = Counter(example.answer for example in repeated) if recipe.task == "classify" else {}
-    shares = ", ".join(f"{label} {count / len(repeated):.0%}" for label, count in sorted(labels.items()))
-    renderer.report(Notice(f"{counts}: {shares}" if shares else counts))
-    return type(checked)(tuple(repeated), checked.validation, checked.findings)
-
-
-def _read(files: Sequence[str], values: Mapping[str, Any]) -> tuple[list[Example], list[Any]]:
-    columns = Columns(values["text_field"], values["answer_field"], values["second_field"])
-    languages = (values["source"], values["target"]) if values["source"] and values["target"] else None
-    reading = read(files, values["task"], columns, languages, values["both_ways"])
-    return reading.examples, list(reading.broken)
-
-
-def _repeated(examples: Sequence[Example], repeats: Mapping[str, int]) -> list[Example]:
-    unknown = set(repeats) - {example.place.file for example in examples}
-    if unknown:
-        raise UsageError(f"--repeat names {min(unknown)}, which is none of the files", "name it as the file is named")
-    return [example for example in examples for _ in range(repeats.get(example.place.file, 1))]
 
 
 def _logged(plan: Plan, renderer: Renderer) -> Any:
@@ -138,35 +97,3 @@ def _logged(plan: Plan, renderer: Renderer) -> Any:
         renderer.report(event)
 
     return report
-
-
-def _finish(
-    plan: Plan, outcome: Outcome, name: str, checked: Checked, values: Mapping[str, Any], seconds: float,
-    renderer: Renderer,
-) -> None:  # fmt: skip
-    draw_losses(plan.folder, name, renderer)
-    told = (event for event in validations(TrainingLog(plan.folder).events()) if event.step == outcome.step)
-    kept = replace(next(told, Validation(outcome.step, 0.0, {})), metrics=outcome.figures) if outcome.figures else None
-    removed = Counter({finding.kind: len(finding.places) for finding in checked.findings if finding.dropped})
-    write_card(
-        plan.folder,
-        Card(
-            name, plan.recipe, _card_data(values, checked, removed), plan.checkpoint,
-            labels=tuple(sorted({example.answer for example in checked.train})) if values["task"] == "classify" else (),
-            num_parameters=outcome.parameters, validation=kept, metric="macro_f1" if values["task"] == "classify"
-            else "loss", steps=outcome.steps, seconds=seconds, license=values["license"],
-            data_license=values["data_license"], attribution=values["attribution"],
-            command=shlex.join(["lmcli", *sys.argv[1:]]),
-        ),
-    )  # fmt: skip
-    renderer.report(Notice(f"{name} is in {plan.folder}"))
-    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **outcome.figures})
-
-
-def _card_data(values: Mapping[str, Any], checked: Checked, removed: Mapping[str, int]) -> tuple[CardData, ...]:
-    train = ", ".join(Path(file).name for file in values["files"])
-    validation = ", ".join(Path(file).name for file in values["validation"]) or train
-    return (
-        CardData(train, "train", len(checked.train), removed),
-        CardData(validation, "validation", len(checked.validation)),
-    )

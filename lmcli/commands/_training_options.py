@@ -70,7 +70,7 @@ def run_options(command: Command) -> Command:
     return _all(
         command,
         click.option("-o", "--output", metavar="NAME", required=True, help="Its name, or a folder to write."),
-        click.option("--resume", is_flag=True, help="Go on with a run that was stopped."),
+        click.option("--resume", is_flag=True, help="Go on with a run that was stopped, or begin it."),
         click.option("--force", is_flag=True, help="Replace a trained checkpoint of that name."),
         click.option("--check", is_flag=True, help="Check the data and end."),
         click.option("--recipe", metavar="FILE", is_eager=True, expose_value=False, callback=_read_recipe,

@@ -8,10 +8,10 @@ from lmcli.data.findings import Checked
 
 def check_turns(data: Checked) -> Checked:
     """Without the conversations in which nothing is answered, or in which the turns are out of order."""
-    data = data.without("no answer", "for the assistant says nothing in them", _is_unanswered)
+    data = data.without("no answer", "without an answer of the assistant", _is_unanswered)
     return data.without(
         "turns",
-        "their turns out of order",
+        "the turns out of order",
         _is_disordered,
         "after a system message, if there is one, user and assistant take turns, and the user begins",
     )

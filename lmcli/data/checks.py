@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from lmcli.data.chat_checks import check_turns
-from lmcli.data.examples import BrokenRow, Example, TrainingTask
+from lmcli.data.examples import BrokenRow, Example, Place, TrainingTask
 from lmcli.data.findings import Checked, Finding, left_out
 from lmcli.data.label_checks import check_conflicts, check_labels
 from lmcli.data.length_checks import check_lengths
@@ -13,7 +13,10 @@ from lmcli.data.pair_checks import check_pairs
 from lmcli.data.splitting import identity, same_text
 from lmcli.errors import InputError
 
-__all__ = ["Checked", "Finding", "check", "raise_errors"]
+__all__ = ["KEEPABLE", "Checked", "Finding", "check", "raise_errors"]
+
+# Kinds of findings that a user may see otherwise: a dictionary is no prose, and a slogan may stand there twice.
+KEEPABLE = frozenset({"conflict", "duplicate", "overlap", "script", "untranslated", "ratio", "turns"})
 
 
 def check(
@@ -23,15 +26,17 @@ def check(
     broken: Sequence[BrokenRow] = (),
     count: Callable[[str], int] | None = None,
     max_length: int | None = None,
+    keep: Collection[str] = (),
 ) -> Checked:
     """What may be used of `train` and `validation`, and what was found.
 
-    Rows that cannot serve are left out of both; what is twice there, contradicts itself or is part of `validation` is
-    left out of `train` alone, so that a measure stays what it was. A row that is given several times by its own file's
-    name is no duplicate: that is how it is weighted. With `count`, the tokens of a text, and `max_length`, the most
-    tokens the model takes, what would be cut is told.
+    Rows that cannot serve are left out of both; what is twice there, contradicts itself, is no translation or is part
+    of `validation` is left out of `train` alone, so that a measure stays what it was. What findings of the kinds in
+    `keep` would leave out stays. A row that is given several times by its own file's name is no duplicate: that is how
+    it is weighted. With `count`, the tokens of a text, and `max_length`, the most tokens the model takes, what would be
+    cut is told.
     """
-    data = Checked(tuple(train), tuple(validation), tuple(_unreadable(broken)))
+    data = Checked(tuple(train), tuple(validation), tuple(_unreadable(broken)), frozenset(keep) & KEEPABLE)
     data = data.without("empty", f"without {_needed(task)}", lambda example: _is_empty(example, task))
     if task == "chat":
         data = check_turns(data)
@@ -61,7 +66,7 @@ def _unreadable(broken: Sequence[BrokenRow]) -> list[Finding]:
     if not broken:
         return []
     places = [row.place for row in broken]
-    return [left_out("unreadable", f"for they cannot be read ({broken[0].reason})", places)]
+    return [left_out("unreadable", f"unreadable ({broken[0].reason})", places)]
 
 
 def _needed(task: TrainingTask) -> str:
@@ -79,22 +84,21 @@ def _is_empty(example: Example, task: TrainingTask) -> bool:
 
 def _without_duplicates(data: Checked) -> Checked:
     """Of examples that are the same but for case and spaces the first."""
-    first: dict[tuple[str, ...], Example] = {}
-    for example in data.train:
-        first.setdefault(_content(example), example)
-    return data.without(
-        "duplicate",
-        "the same as an earlier one",
-        lambda example: first[_content(example)].place != example.place,
-        validation=False,
-    )
+    first: dict[tuple[str, ...], Place] = {}
+    repeated = {
+        id(example) for example in data.train if first.setdefault(_content(example), example.place) != example.place
+    }
+    reason = "the same as an earlier one"
+    return data.without("duplicate", reason, lambda example: id(example) in repeated, validation=False)
 
 
 def _without_overlap(data: Checked) -> Checked:
+    if not data.validation:
+        return data
     measured = {key for example in data.validation for key in _keys(example)}
     return data.without(
         "overlap",
-        "for validation has the same text",
+        "the text kept for validation",
         lambda example: not measured.isdisjoint(_keys(example)),
         validation=False,
     )
@@ -111,4 +115,4 @@ def _keys(example: Example) -> set[tuple[str, ...]]:
     if example.messages:
         return {_content(example)}
     second = same_text(example.second or "")
-    return {(same_text(example.text), second), (same_text(identity(example)), second)}
+    return {(same_text(text), second) for text in {example.text, identity(example)}}

@@ -30,11 +30,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """The examples that may be used, and what was found on the way to them."""
+    """The examples that may be used, and what was found on the way to them. Findings of the kinds in `keep` are told,
+    and their examples stay."""
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     findings: tuple[Finding, ...] = ()
+    keep: frozenset[str] = frozenset()
 
     def told(self, *findings: Finding) -> Checked:
         return replace(self, findings=self.findings + findings)
@@ -47,7 +49,12 @@ class Checked:
         kept, gone = _parted(self.validation, bad) if validation else (list(self.validation), [])
         if not worse and not gone:
             return self
-        found = left_out(kind, reason, [example.place for example in [*worse, *gone]], hint)
+        places = [example.place for example in [*worse, *gone]]
+        if kind in self.keep:
+            return self.told(
+                Finding(kind, "warning", f"{rows(len(places))} kept, {reason}: {listed(places)}", tuple(places))
+            )
+        found = left_out(kind, reason, places, hint)
         return replace(self, train=tuple(train), validation=tuple(kept)).told(found)
 
 

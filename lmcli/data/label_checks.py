@@ -25,7 +25,7 @@ def check_conflicts(data: Checked) -> Checked:
     right = {key: _most_frequent(counts) for key, counts in labels.items() if len(counts) > 1}
     return data.without(
         "conflict",
-        "for their text has another label elsewhere, at least as often",
+        "the text labelled otherwise elsewhere, at least as often",
         lambda example: right.get(_key(example), example.answer) != example.answer,
         validation=False,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from lmcli.data.examples import Example
 from lmcli.data.findings import Checked, Finding
@@ -20,18 +20,24 @@ _DENSE = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
 
 def check_pairs(data: Checked) -> Checked:
-    """Without the pairs whose sides are the same, of very unlike length, or in the script of another language."""
-    wrong = sum(map(_is_elsewhere, data.train))
-    if wrong > _SWAPPED * len(data.train) and len(data.train) > 1:
-        example = next(filter(_is_elsewhere, data.train))
+    """Without the pairs to train on whose sides are the same, of very unlike length, or in another script."""
+    wrong = [example for example in data.train if _is_elsewhere(example)]
+    if len(wrong) > _SWAPPED * len(data.train) and len(wrong) > 1:
+        example = wrong[0]
         source, target = (language(code).name for code in example.languages or ("en", "en"))
         message = f"most texts are not in the script of their language: source {source}, target {target}"
         return data.told(
             Finding("script", "error", message, (example.place,), "name the languages or columns the other way round")
         )
-    data = data.without("script", "a side not in the script of its language", _is_elsewhere)
-    data = data.without("untranslated", "the translation the same as the source", _is_untranslated)
-    return data.without("ratio", f"one side more than {RATIO:.0f} times as long as the other", _is_unlike)
+    elsewhere = set(map(id, wrong))
+    checks: tuple[tuple[str, str, Callable[[Example], bool]], ...] = (
+        ("script", "a side not in the script of its language", lambda one: id(one) in elsewhere),
+        ("untranslated", "the translation the same as the source", _is_untranslated),
+        ("ratio", f"one side more than {RATIO:.0f} times as long as the other", _is_unlike),
+    )
+    for kind, reason, bad in checks:
+        data = data.without(kind, reason, bad, validation=False)
+    return data
 
 
 def _is_elsewhere(example: Example) -> bool:
@@ -51,10 +57,10 @@ def _is_unlike(example: Example) -> bool:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether it is more than a name or two: a character of a dense script is a word."""
+    """Whether it is more than a name or two; a character of a dense script counts as a word."""
     return len(_WORD.findall(text)) >= _PROSE or len(_DENSE.findall(text)) >= _PROSE
 
 
 def _length(text: str) -> float:
     """In Latin letters."""
-    return len(text) + 2.0 * len(_DENSE.findall(text))
+    return len(text) + (0.0 if text.isascii() else 2.0 * len(_DENSE.findall(text)))

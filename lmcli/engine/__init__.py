@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def begin() -> None:
     To tell the language of a text takes half a second, most of it outside Python's lock.
     """
     _ready()
-    threading.Thread(target=import_module, args=("torch",), name="torch", daemon=True).start()
+    threading.Thread(target=_import_torch, name="torch", daemon=True).start()
 
 
 def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
@@ -109,6 +110,11 @@ def check_grammar(grammar: Grammar) -> None:
     from lmcli.engine.grammar import check
 
     check(grammar)
+
+
+def _import_torch() -> None:
+    with suppress(Exception):  # Whoever needs it meets the error again, and tells it.
+        import_module("torch")
 
 
 def _ready() -> None:

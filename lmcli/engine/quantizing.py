@@ -4,9 +4,12 @@ with its embeddings, too, in 8."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -79,10 +82,30 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
     _write(checkpoint, folder, without_quantization(config), pieces, report)
 
 
+@contextmanager
+def readable(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """The checkpoint as transformers reads it: where it is quantized as ours are, one of plain weights in a folder that
+    is there meanwhile."""
+    try:
+        ours = read_quantization(read_config(checkpoint.path), embeddings=True) is not None
+    except NotUnderstood:  # It is quantized by a library that transformers knows.
+        ours = False
+    if not ours:
+        yield checkpoint
+        return
+    with TemporaryDirectory(prefix="lmcli-") as folder:
+        restore(checkpoint, Path(folder) / "plain", lambda event: None)
+        yield replace(checkpoint, path=Path(folder) / "plain")
+
+
 def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any], bits: int) -> None:
     """Raises UsageError for what our engines do not run, and for what is quantized already."""
     if config.get("quantization_config"):
         raise UsageError(f"{checkpoint.name} is quantized already", "quantize the checkpoint it was made from")
+    if checkpoint.kind == "encoder":
+        raise UsageError(
+            f"{checkpoint.name} is an encoder without a head", "train it to classify first: lmcli finetune --help"
+        )
     if bits == 4 and checkpoint.kind != "causal":
         raise UsageError(f"{checkpoint.name} is no decoder, and only they can be kept in 4 bits", "use --bits 8")
     try:

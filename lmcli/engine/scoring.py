@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmcli.engine.generation import Decoder
 
 _PASS = 512  # tokens; of more each takes as long, and the masks grow by the square
-_STRETCH = 128  # tokens whose logits are held at once: at 150,000 tokens of vocabulary 80 MB
+_STRETCH = 128  # tokens whose probabilities are held at once: at 150,000 tokens of vocabulary 80 MB
 Tokens = Sequence[int]
 
 
@@ -63,16 +63,23 @@ def slide(decoder: Decoder, tokens: Tokens, window: int, stride: int) -> Iterato
         end = min(begin + window, len(tokens))
         decoder.rewind(0)
         # A window that begins where the last one ended sees one token of it: what it scores first follows something.
-        fed = min(begin, scored - 1)
-        for first in range(fed, scored - 1, _PASS):
-            decoder.forward(tokens[first : min(first + _PASS, scored - 1)])
-        for first in range(scored, end, _STRETCH):
-            last = min(first + _STRETCH, end)
-            logits = decoder.forward(tokens[first - 1 : last - 1], last=last - first)
-            yield first, last, likelihood(logits[:1], logits[1:], tokens[first:last])
-        scored = max(scored, end)
+        for first, last in _passes(min(begin, scored - 1), end - 1):
+            wanted = last - max(first, scored - 1)  # of a pass over what was scored before there are none
+            logits = decoder.forward(tokens[first:last], last=max(wanted, 1))
+            for place in range(0, wanted, _STRETCH):
+                part = logits[place : place + _STRETCH]
+                start = last - wanted + 1 + place
+                yield start, start + len(part), likelihood(part[:1], part[1:], tokens[start : start + len(part)])
+        scored = end
         if end == len(tokens):
             return
+
+
+def _passes(first: int, end: int) -> Iterator[tuple[int, int]]:
+    """The places from `first` to `end` in passes of nearly one length: a last one of few tokens would be decoded."""
+    count = -(-(end - first) // _PASS)
+    bounds = [first + (end - first) * i // count for i in range(count + 1)] if count > 0 else []
+    yield from pairwise(bounds)
 
 
 def likelihood(first: Tensor, others: Tensor, continuation: Tokens) -> float:

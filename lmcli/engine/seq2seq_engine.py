@@ -15,6 +15,7 @@ from lmcli.engine.families import read_seq2seq_config
 from lmcli.engine.files import read_json
 from lmcli.engine.generation_settings import read_options, settle
 from lmcli.engine.int8 import can_int8
+from lmcli.engine.json_tokenizer import read_json_tokenizer
 from lmcli.engine.linear import prefill_dtype
 from lmcli.engine.marian_tokenizer import read_marian
 from lmcli.engine.offline import stay_offline
@@ -107,9 +108,10 @@ def _fast_dtype(device: str) -> str:
 
 
 def _load_tokenizer(checkpoint: Checkpoint) -> Any:
-    marian = read_marian(checkpoint.path) if checkpoint.model_type == "marian" else None
-    if marian is not None:
-        return marian
+    if checkpoint.model_type == "marian":
+        ours = read_json_tokenizer(checkpoint.path) or read_marian(checkpoint.path)
+        if ours is not None:
+            return ours
     stay_offline()
     # Importing transformers takes seconds: only the families that need its tokenizers pay for it.
     from lmcli.engine.transformers_tokenizer import load_tokenizer

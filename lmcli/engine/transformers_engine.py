@@ -19,17 +19,15 @@ from torch import Tensor
 from lmcli.engine.batches import positions
 from lmcli.engine.branches import Tree
 from lmcli.engine.chat_template import ChatTemplate, read_template
-from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
-from lmcli.engine.quantized_weights import plain, read_quantization
+from lmcli.engine.quantizing import readable
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_qa import TransformersReader
 from lmcli.engine.transformers_seq2seq import open_seq2seq
 from lmcli.engine.transformers_tokenizer import load_tokenizer, refuse
-from lmcli.engine.weights import read_weights
 from lmcli.errors import CheckpointError
 from lmcli.protocols import Engine
 from lmcli.types import Checkpoint, Event, LoadOptions
@@ -69,22 +67,8 @@ def open_engine(checkpoint: Checkpoint, options: LoadOptions, report: Callable[[
 def load_eager(checkpoint: Checkpoint, trust_remote_code: bool) -> Any:
     """Its model in fp32, which tells the weights of its attention. Raises as `open_engine` does."""
     _quieten()
-    if not _is_ours(checkpoint):
-        return _load(checkpoint, torch.float32, trust_remote_code, attn_implementation="eager").eval()
-    # Of weights that are stored in few bits as ours are, transformers is given the numbers they stand for.
-    config = transformers.AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
-    del config.quantization_config
-    weights = {name: weight.float() for name, weight in plain(read_weights(checkpoint.path)).items()}
-    model_class = getattr(transformers, config.architectures[0])
-    model = model_class.from_pretrained(None, config=config, state_dict=weights, attn_implementation="eager")
-    return model.float().eval()
-
-
-def _is_ours(checkpoint: Checkpoint) -> bool:
-    try:
-        return read_quantization(read_json(checkpoint.path / "config.json"), embeddings=True) is not None
-    except NotUnderstood:
-        return False
+    with readable(checkpoint) as plain:
+        return _load(plain, torch.float32, trust_remote_code, attn_implementation="eager").eval()
 
 
 class TransformersTokenizer(Tokenizer):

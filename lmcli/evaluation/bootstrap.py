@@ -39,12 +39,12 @@ class Interval:
 @dataclass(frozen=True)
 class Difference:
     """How much higher a figure of the second checkpoint is, the interval of that, and how likely a difference so large
-    would be if there were none (two-sided)."""
+    would be if there were none (two-sided); None where nothing was drawn, or one example says nothing of others."""
 
     difference: float
-    low: float
-    high: float
-    p: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
 class Means:
@@ -107,7 +107,7 @@ def _interval(values: NDArray[np.float64]) -> Interval:
 
 def _difference(observed: float, resampled: NDArray[np.float64]) -> Difference:
     if not len(resampled):
-        return Difference(observed, observed, observed, 1.0)
+        return Difference(observed)
     bounds = _interval(resampled)
     # Moved to a mean of 0 the resamples are what there would be without a difference (Noreen 1989). One is added to
     # both counts, the observed set itself: no p-value is 0. The margin keeps equal sums that were rounded otherwise.

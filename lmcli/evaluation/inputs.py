@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 from lmcli.data import sets
+from lmcli.data.choices import choices_in
+from lmcli.data.columns import Chooser
 from lmcli.data.examples import USUAL, Columns, Example, ExampleTask
+from lmcli.data.files import read_file
 from lmcli.data.reading import read, refuse_broken
 from lmcli.data.set_folders import sets_in
 from lmcli.data.set_table import EvaluationSet
@@ -22,9 +25,10 @@ from lmcli.settings import Settings
 EvaluationTask = Literal["classify", "sentiment", "translate", "summarize", "ask", "generate", "choose"]
 TASKS: tuple[EvaluationTask, ...] = get_args(EvaluationTask)
 # What files are tried as, those first that fewest others could be taken for.
-_ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "classify", "translate", "generate")
-# AG News and others have a title beside their label: it is no summary.
+_ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "translate", "classify")
+# AG News and others have a title beside their label: it is no summary. A text's target may be a label.
 _SUMMARIES = {"summary", "summaries", "highlights", "abstract"}
+_TRANSLATED = {"source", "src", "translation", "target_text"}
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,36 @@ def _of_files(names: Sequence[str], wish: Wish) -> Inputs:
     if wish.task:
         examples, columns = _read(names, "classify" if wish.task == "sentiment" else wish.task, wish)
         return Inputs(wish.task, examples, source, columns)
-    for task in _ORDER:
-        try:
-            examples, columns = _read(names, task, wish)
-        except UsageError:
-            continue  # It lacks a column for that.
-        if task != "summarize" or {one.answer for one in columns.values()} <= _SUMMARIES:
-            return Inputs(_as_told(task, examples), examples, source, columns)
-    raise UsageError(f"the columns of {names[0]} do not tell what it measures", f"say so: --task {'|'.join(TASKS)}")
+    task = _task_of(names[0], wish)
+    examples, columns = _read(names, task, wish)
+    return Inputs(_as_told(task, examples), examples, source, columns)
+
+
+def _task_of(name: str, wish: Wish) -> ExampleTask:
+    """What a file is for, by its columns. Raises UsageError where they do not tell."""
+    found = read_file(name, whole=True)
+    if isinstance(found, str) or len(found.columns) == 1:
+        return "generate"
+    chooser = Chooser(name, found.columns, wish.columns)
+    return next((task for task in _ORDER if _fits(task, chooser, wish)), None) or _unclear(name)
+
+
+def _fits(task: ExampleTask, chooser: Chooser, wish: Wish) -> bool:
+    """Whether the columns are those of a task."""
+    try:
+        if task == "choose":
+            choices_in(chooser.names, wish.columns.second, chooser.file)
+            return True
+        columns, spoken = chooser.choose(task, wish.languages)
+    except UsageError:
+        return False
+    if task == "translate":
+        return spoken is not None or bool({columns.text, columns.answer} & _TRANSLATED)
+    return task != "summarize" or columns.answer in _SUMMARIES
+
+
+def _unclear(name: str) -> NoReturn:
+    raise UsageError(f"the columns of {name} do not tell what it measures", f"say so: --task {'|'.join(TASKS)}")
 
 
 def _read(

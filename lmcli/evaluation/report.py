@@ -93,17 +93,17 @@ def comparison_tables(comparison: Comparison, errors: int) -> list[Table]:
         rows.append({
             "figure": label, "first": write(first.figures[name]), "second": write(second.figures[name]),
             "difference": _signed(name, found.difference), "interval": _span(name, vars(found), _signed),
-            "p": f"{found.p:.3f}",
+            "p": _probability(found.p),
         })  # fmt: skip
     if test := comparison.mcnemar:
         rows.append({
             "figure": "only this one right (McNemar)", "first": test.only_first, "second": test.only_second,
-            "difference": f"{test.only_second - test.only_first:+d}", "interval": "", "p": f"{test.p:.3f}",
+            "difference": f"{test.only_second - test.only_first:+d}", "interval": "", "p": _probability(test.p),
         })  # fmt: skip
-    for name, count in _ABOUT.items():
+    for name, count in {"checkpoint": lambda one: one.checkpoint, **_ABOUT}.items():
         rows.append({"figure": name, "first": count(first), "second": count(second), "difference": "", "interval": "",
                      "p": ""})  # fmt: skip
-    columns = {"figure": "FIGURE", "first": first.checkpoint, "second": second.checkpoint, "difference": "DIFFERENCE",
+    columns = {"figure": "FIGURE", "first": "FIRST", "second": "SECOND", "difference": "DIFFERENCE",
                "interval": "95 % INTERVAL", "p": "P"}  # fmt: skip
     return [Table(rows, columns), *([_of_changes(comparison, errors)] if errors else [])]
 
@@ -136,6 +136,12 @@ def _plain(name: str, value: float) -> str:
 
 def _signed(name: str, value: float) -> str:
     return f"{'+' if value >= 0 else ''}{_plain(name, value)}"
+
+
+def _probability(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
 def _span(name: str, bounds: Mapping[str, Any], write: Callable[[str, float], str] = _plain) -> str:
@@ -180,15 +186,18 @@ def _error(mark: Mark) -> Row:
 def _of_changes(comparison: Comparison, count: int) -> Table:
     """The answers on which the two differ the most, those first that the second lost."""
     pairs = list(zip(comparison.first.marked.marks, comparison.second.marked.marks, strict=True))
-    differing = [(one, other) for one, other in pairs if one.right != other.right or one.right is None]
+    differing = [pair for pair in pairs if _differ(*pair)]
     differing.sort(key=lambda pair: (bool(pair[1].right), _value(pair[1]) - _value(pair[0])))
     rows = [
         {"place": _line(one), "wanted": _short(one.wanted[0] if one.wanted else ""), "first": _short(one.got),
          "second": _short(other.got), "text": _short(one.text)} for one, other in differing[:count]
     ]  # fmt: skip
-    columns = {"place": "ROW", "wanted": "WANTED", "first": comparison.first.checkpoint,
-               "second": comparison.second.checkpoint, "text": "TEXT"}  # fmt: skip
+    columns = {"place": "ROW", "wanted": "WANTED", "first": "FIRST", "second": "SECOND", "text": "TEXT"}
     return Table(rows, columns)
+
+
+def _differ(one: Mark, other: Mark) -> bool:
+    return one.right != other.right or (one.right is None and (one.got, one.score) != (other.got, other.score))
 
 
 def _value(mark: Mark) -> float:

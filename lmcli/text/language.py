@@ -173,9 +173,9 @@ def identify(text: str) -> str | None:
 def is_written_in(code: str, text: str) -> bool:
     """Whether `text` has a letter of the script that language `code` is written in, or none of any."""
     script = language(code).script
-    wanted = [_SCRIPTS[name] for name in _WRITTEN.get(script, (script,)) if name in _SCRIPTS]
-    if not wanted or any(pattern.search(text) for pattern in wanted):
-        return True
+    for name in _WRITTEN.get(script, (script,)):
+        if name not in _SCRIPTS or _SCRIPTS[name].search(text):
+            return True
     return not any(pattern.search(text) for pattern in _SCRIPTS.values())
 
 

@@ -9,14 +9,14 @@ from lmcli.training.plan import Plan
 from lmcli.types import Event
 
 if TYPE_CHECKING:
-    from lmcli.training.run import Outcome
+    from lmcli.training.run import Run
 
 
-def train(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
-    """The door to transformers' Trainer: run the plan. Raises LmcliError."""
-    from lmcli.training import run
+def prepare(plan: Plan, report: Callable[[Event], None]) -> Run:
+    """The door to transformers' Trainer: the plan, ready to be run. Raises LmcliError."""
+    from lmcli.training.run import Run
 
-    return run.run(plan, report)
+    return Run(plan, report)
 
 
 def reading(plan: Plan) -> tuple[Callable[[str], int], int]:

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
 from lmcli.engine.device import pick_device
+from lmcli.engine.quantizing import readable
 from lmcli.errors import CheckpointError
 from lmcli.training.plan import Plan
 
@@ -43,8 +44,9 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
             return kind.from_config(
                 _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
             )
-        return kind.from_pretrained(
-            plan.checkpoint.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
+        with readable(plan.checkpoint) as plain:
+            return kind.from_pretrained(
+                plain.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
             )  # fmt: skip
     except ValueError as error:

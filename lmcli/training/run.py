@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,39 +29,52 @@ _PROCESSES, _RANK = "WORLD_SIZE", "RANK"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the figures of the best checkpoint, at which step, and how many parameters were trained."""
+    """What a run came to: the step of the checkpoint that was kept, all steps, and how many parameters were trained."""
 
-    figures: dict[str, float]
     step: int
     steps: int
     trained_parameters: int
     parameters: int
 
 
-def run(plan: Plan, report: Callable[[Event], None]) -> Outcome | None:
-    """Train, write the best checkpoint to the plan's folder, and return what came out.
+class Run:
+    """A plan that is ready to be run; of several processes only the main one tells of it and writes."""
 
-    Of several processes only the main one returns it. Raises UsageError, CheckpointError, OutOfMemory. A run that is
-    interrupted is resumed by the same plan.
-    """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    main = os.environ.get(_RANK, "0") == "0"
-    report = report if main else lambda event: None
-    folder, last = open_run(plan, main)
+    def __init__(self, plan: Plan, report: Callable[[Event], None]) -> None:
+        """Load the model and make the examples tokens. Raises UsageError, CheckpointError, OutOfMemory."""
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self._main = os.environ.get(_RANK, "0") == "0"
+        self._report = report if self._main else lambda event: None
+        self._plan = plan
+        folder, self._last = open_run(plan, self._main)
+        with _without_advice():
+            self._objective = objectives.build(plan)
+            self._trainer = _trainer(plan, self._objective, folder, self._report)
+
+    def train(self) -> Outcome | None:
+        """Train, write the best checkpoint to the plan's folder, and return what came out, in the main process.
+
+        A run that is interrupted is resumed by the same plan.
+        """
+        if self._last is not None:
+            self._report(Notice(f"going on from step {self._last.name.rpartition('-')[2]}"))
+        with _without_advice():
+            self._trainer.train(resume_from_checkpoint=None if self._last is None else str(self._last))
+            outcome = _outcome(self._trainer)
+        if not self._main:
+            return None
+        _write(self._trainer.model, self._objective, self._plan.folder)
+        close_run(self._plan)
+        return outcome
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without what libraries warn their developers of."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Advice to developers.
-        objective = objectives.build(plan)
-        trainer = _trainer(plan, objective, folder, report)
-        if last is not None:
-            report(Notice(f"going on from step {last.name.rpartition('-')[2]}"))
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        outcome = _outcome(trainer, objective)
-    if not trainer.is_world_process_zero():
-        return None
-    _write(trainer.model, objective, plan.folder)
-    close_run(plan)
-    return outcome
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[Event], None]) -> ScheduledTrainer:
@@ -93,19 +106,11 @@ def _precision(plan: Plan) -> Precision:
     return Precision(device, fast)
 
 
-def _outcome(trainer: ScheduledTrainer, objective: Objective) -> Outcome:
-    state = trainer.state
-    best = state.best_global_step or state.global_step
-    evaluated = [entry for entry in state.log_history if "eval_loss" in entry and entry["step"] == best]
-    figures = {
-        name.removeprefix("eval_"): value
-        for name, value in (evaluated[-1] if evaluated else {}).items()
-        if name.startswith("eval_")
-    }
-    if figures and objective.lora_task == "CAUSAL_LM":
-        figures["perplexity"] = math.exp(min(figures["loss"], 700))
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    return Outcome(figures, best, state.global_step, trained, sum(p.numel() for p in trainer.model.parameters()))
+def _outcome(trainer: ScheduledTrainer) -> Outcome:
+    state, parameters = trainer.state, list(trainer.model.parameters())
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return Outcome(state.best_global_step or state.global_step, state.global_step, trained,
+                   sum(parameter.numel() for parameter in parameters))  # fmt: skip
 
 
 def _write(model: Any, objective: Objective, folder: Path) -> None:
@@ -113,4 +118,6 @@ def _write(model: Any, objective: Objective, folder: Path) -> None:
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # Written through a temporary file, they would be for their owner alone.
     objective.tokenizer.save_pretrained(folder)

@@ -26,6 +26,7 @@ from lmcli.training.schedule import in_order, schedule
 from lmcli.types import Event, Progress, TrainingStep, Validation
 
 _REPORTS = 200  # of the loss in a run, at least
+_BEST = "eval_best_step"  # the step of a validation where it is the best so far, else 0: what the trainer goes by
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
 
 
@@ -139,13 +140,21 @@ class ScheduledTrainer(Trainer):
         return [found[i] for i in sorted(found)]
 
     def _figures(self, total: Tensor, predictions: list[Any]) -> dict[str, float]:
-        figures = {"loss": (total[0] / total[1].clamp(min=1)).item()}
-        if predictions:
-            figures |= self._objective.measure(self._validating.examples, predictions)
+        loss = (total[0] / total[1].clamp(min=1)).item()
+        figures = {"loss": loss} | self._objective.measure(self._validating.examples, predictions, loss)
         named = {f"eval_{name}": value for name, value in figures.items()}
+        named[_BEST] = self.state.global_step if self._is_best(named) else 0
         self.log(dict(named))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, named)
         return named
+
+    def _is_best(self, figures: dict[str, float]) -> bool:
+        """Whether no validation before had these figures or better ones; of equal ones the lower loss is better."""
+        return all(self._rank(figures) > self._rank(entry) for entry in self.state.log_history if "eval_loss" in entry)
+
+    def _rank(self, figures: dict[str, float]) -> tuple[float, float]:
+        value = figures[f"eval_{self._objective.metric}"]
+        return value if self._objective.higher else -value, -figures["eval_loss"]
 
 
 class _Reporting(TrainerCallback):
@@ -155,7 +164,7 @@ class _Reporting(TrainerCallback):
         self, report: Callable[[Event], None], objective: Objective, train: Sequence[Sample],
         batches: Sequence[list[int]], recipe: Recipe, processes: int,
     ) -> None:  # fmt: skip
-        self._report, self._metric, self._higher = report, objective.metric, objective.higher
+        self._report, self._metric = report, objective.metric
         self._tokens = [sum(train[i].length for i in batch) for batch in batches]
         self._batches_a_step = recipe.accumulation * processes
         self._epochs = recipe.epochs
@@ -180,7 +189,7 @@ class _Reporting(TrainerCallback):
         self._report(
             TrainingStep(
                 done, state.max_steps, self._epoch(state), logs["loss"], logs["learning_rate"],
-                tokens / seconds, self._metric, state.best_metric,
+                tokens / seconds, self._metric, self._best(state),
             )
         )  # fmt: skip
 
@@ -188,9 +197,13 @@ class _Reporting(TrainerCallback):
         if not state.is_world_process_zero:
             return
         figures = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        value, best = figures[self._metric], state.best_metric
-        improved = best is None or (value > best if self._higher else value < best)
+        improved = figures.pop(_BEST.removeprefix("eval_")) == state.global_step
         self._report(Validation(state.global_step, self._epoch(state), figures, improved))
+
+    def _best(self, state: Any) -> float | None:
+        """The metric of the best checkpoint so far."""
+        found: list[float] = [entry[f"eval_{self._metric}"] for entry in state.log_history if entry.get(_BEST)]
+        return found[-1] if found else None
 
     def _epoch(self, state: Any) -> float:
         done = state.global_step * self._batches_a_step
@@ -221,8 +234,8 @@ def _arguments(
         save_steps=every,
         save_total_limit=1,
         load_best_model_at_end=validates,
-        metric_for_best_model=objective.metric if validates else None,
-        greater_is_better=objective.higher if validates else None,
+        metric_for_best_model=_BEST if validates else None,
+        greater_is_better=True if validates else None,
         remove_unused_columns=False,
         dataloader_pin_memory=precision.device.type == "cuda",
         ddp_find_unused_parameters=False,

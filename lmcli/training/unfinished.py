@@ -17,21 +17,20 @@ _LAST_FILE = "trainer_state.json"  # what a checkpoint gets last, so one that ha
 def open_run(plan: Plan, main: bool) -> tuple[Path, Path | None]:
     """The folder where the run keeps its state, and the last whole checkpoint in it to go on from.
 
-    Of several processes only the `main` one writes. Raises UsageError where there is nothing to resume, or where the
-    run was another one.
+    A run that is to be resumed and has not begun begins. Of several processes only the `main` one writes. Raises
+    UsageError where the run was another one.
     """
     folder = plan.folder / _FOLDER
     if not main:
         return folder, _last_checkpoint(folder) if plan.resume else None
     kept = _read(folder / _PLAN)
-    if plan.resume and kept is None:
-        raise UsageError(f"{plan.folder} has no unfinished run", "begin one without --resume")
-    if plan.resume and kept != plan.fingerprint:
+    resume = plan.resume and kept is not None
+    if resume and kept != plan.fingerprint:
         raise UsageError(
             f"the run in {plan.folder} had other data, another checkpoint or another recipe",
             "resume with the same command, or begin anew with --force",
         )
-    if not plan.resume:
+    if not resume:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / _PLAN).write_text(json.dumps({"fingerprint": plan.fingerprint}), encoding="utf-8")

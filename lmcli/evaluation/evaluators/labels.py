@@ -76,6 +76,9 @@ class ClassifyEvaluator:
             return self._own(engine, report, pairs=True)
         if tasks.is_classifier(engine) and not infers(engine):
             return self._own(engine, report, pairs=False)
+        if len(self.labels) < 2:
+            raise UsageError(f"all examples have the label '{min(self.labels)}': there is nothing to choose from",
+                             "name the others too: --labels LABEL,LABEL")  # fmt: skip
         runs = Classify(self.labels).run_many(engine, (example.text for example in self.examples))
         found = answers(self.examples, runs, report)
         marked = mark(self.examples, [example.answer for example in self.examples], found)

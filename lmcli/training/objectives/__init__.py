@@ -45,8 +45,8 @@ class Objective(Protocol):
     def predict(self, logits: Tensor) -> Tensor | None:
         """What `measure` wants of each example's logits; None where the loss is all."""
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        """Figures of the validation set beside its loss."""
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
+        """Figures of the validation set beside its loss (nats a label)."""
 
 
 _FILES: dict[TrainingTask, str] = {

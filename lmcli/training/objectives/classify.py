@@ -67,7 +67,7 @@ class Classify:
     def predict(self, logits: Tensor) -> Tensor:
         return logits.argmax(-1)
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         figures = classification.measure(
             [example.answer for example in examples], [self.labels[i] for i in predictions]
         )

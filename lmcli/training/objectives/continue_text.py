@@ -18,6 +18,8 @@ from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
 
+_LARGEST = 700  # nats, of which there is a power
+
 
 def build(plan: Plan) -> ContinueText:
     return ContinueText(plan)
@@ -49,8 +51,8 @@ class ContinueText:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
-        return {}
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
+        return {"perplexity": math.exp(min(loss, _LARGEST))}
 
 
 def packed(tokenizer: Any, texts: Sequence[str], block: int) -> list[array[int]]:

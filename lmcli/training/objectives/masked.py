@@ -67,5 +67,5 @@ class Masked:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         return {}

@@ -45,14 +45,14 @@ class Rewrite:
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
         """Texts and answers are cut at their longest; the checks have counted how many are."""
-        groups: dict[tuple[str, str] | None, list[int]] = defaultdict(list)
-        for i, example in enumerate(examples):
-            groups[example.languages].append(i)
+        # What is gone through several times an epoch becomes tokens once.
+        groups: dict[tuple[str, str] | None, dict[int, Example]] = defaultdict(dict)
+        for example in examples:
+            groups[example.languages][id(example)] = example
         samples: dict[int, Sample] = {}
-        for languages, indices in groups.items():
-            found = self._encode([examples[i] for i in indices], languages)
-            samples |= dict(zip(indices, found, strict=True))
-        return [samples[i] for i in range(len(examples))]
+        for languages, group in groups.items():
+            samples |= dict(zip(group, self._encode(list(group.values()), languages), strict=True))
+        return [samples[id(example)] for example in examples]
 
     def collate(self, samples: Sequence[Sample], step: int) -> dict[str, Tensor]:
         labels = pad([sample.labels for sample in samples], IGNORED)
@@ -68,7 +68,7 @@ class Rewrite:
     def predict(self, logits: Tensor) -> None:
         return None
 
-    def measure(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+    def measure(self, examples: Sequence[Example], predictions: Sequence[Any], loss: float) -> dict[str, float]:
         return {}
 
     def _encode(self, examples: Sequence[Example], languages: tuple[str, str] | None) -> list[Sample]:
