@@ -175,9 +175,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """A label's probability without the `removed` words that weigh the most for it, and without as many others."""
+    """A label's probability with all words, without the `removed` ones that weigh the most for it, and without as many
+    others."""
 
     removed: int
+    whole: float
     without_heaviest: float
     without_random: float  # the mean of several draws
 

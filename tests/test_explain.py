@@ -317,7 +317,7 @@ def test_a_terminal_shows_every_probability_the_text_in_colour_and_the_words() -
     assert "\x1b[1;32mbad\x1b[0m" in result.stdout
     assert "\x1b[1;31mgood\x1b[0m" in result.stdout
     assert "-0.167" in result.stdout
-    assert "negative is 33% without the heaviest word" in result.stdout
+    assert "negative is 50%, without the heaviest word 33%" in result.stdout
     plain = invoke("sentiment", "--explain", "so good, not bad", engine=classifier(), terminal=True)
     assert "FOR" not in plain.stdout
 

@@ -47,7 +47,9 @@ class Explain:
 
         def finish(text: str, label: Label) -> Label:
             found = explained(text, replace(label, name=self.label or label.name)).explanation
-            return replace(label, explanation=checked(judge, found) if self.check and found else found)
+            if self.check and found:
+                found = checked(judge, found, label.scores.get(found.label, 0.0))
+            return replace(label, explanation=found)
 
         return judge_many(judge, texts, finish)
 
