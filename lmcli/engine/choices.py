@@ -100,8 +100,6 @@ def read(
         for first, block in _blocks(window.tokens):
             logits = decoder.forward(block, last=len(block))
             yield from weigh(logits, window.tokens[first + 1 : first + 1 + len(block)])
-        # A prompt is prefilled in other passes: what was read in these is not kept as one.
-        decoder.rewind(len(window.context))
     yield Done("stop", Usage(count, ttft_seconds=time.perf_counter() - start))
 
 
