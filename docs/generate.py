@@ -39,11 +39,18 @@ def _sections() -> Iterator[str]:
     width = {"max_content_width": 100, "terminal_width": 100, "help_option_names": ["-h", "--help"]}
     context = click.Context(root, info_name="lmcli", **width)  # type: ignore[arg-type]
     yield f"\n## lmcli\n\n```text\n{root.get_help(context)}\n```\n"
-    for name in root.list_commands(context):
-        command = root.get_command(context, name)
+    yield from _commands(root, context)
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
+    """Each command of a group, and below it those of its own."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         assert command is not None
         child = click.Context(command, info_name=name, parent=context)
-        yield f"\n## lmcli {name}\n\n```text\n{command.get_help(child)}\n```\n"
+        yield f"\n## {child.command_path}\n\n```text\n{command.get_help(child)}\n```\n"
+        if isinstance(command, click.Group):
+            yield from _commands(command, child)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lmcli.types import Checkpoint, Event, Method, Prompt, SamplingParams, Weight
+from lmcli.types import Checkpoint, Event, Prompt, SamplingParams, Weight
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ class ClassifierEngine(Protocol):
     def logits(self, texts: Sequence[str], seconds: Sequence[str] | None = None) -> list[dict[str, float]]:
         """What `classify` makes probabilities of; with `seconds` each text is the first of a pair of two segments."""
 
-    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
-        """How much each token of `text` adds to a probability, by its gradient with respect to the token's embedding.
+    def attribute(self, text: str, target: Target) -> list[Weight]:
+        """How much each token of `text` adds to a probability, by integrated gradients.
 
-        Tokens without characters of the text are left out. Raises UsageError where there is no gradient to be had, and
-        for occlusion, InputTooLong for a text longer than the context.
+        Tokens without characters of the text are left out. Raises UsageError where there is no gradient to be had,
+        InputTooLong for a text longer than the context.
         """
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 Kind = Literal["causal", "seq2seq", "classifier", "qa", "encoder"]  # an encoder has no head yet
 Role = Literal["system", "user", "assistant"]
-Method = Literal["occlusion", "gradient-x-input", "integrated-gradients"]
+Method = Literal["occlusion", "integrated-gradients"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -164,7 +164,8 @@ class Reasoning:
 
 @dataclass(frozen=True)
 class Weight:
-    """How much the characters from `start` to `end` of a text add to the probability of its label, -1 to 1."""
+    """How much the characters from `start` to `end` of a text add to the probability of its label; by occlusion it is
+    from -1 to 1."""
 
     text: str
     start: int
@@ -174,9 +175,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """A label's probability without the `removed` words that weigh the most for it, and without as many others."""
+    """A label's probability with all words, without the `removed` ones that weigh the most for it, and without as many
+    others."""
 
     removed: int
+    whole: float
     without_heaviest: float
     without_random: float  # the mean of several draws
 

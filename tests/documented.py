@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from lmcli.cli import leave, run
 from lmcli.environment import Environment
 from lmcli.protocols import Engine
 from lmcli.settings import load as settings_of
-from lmcli.types import Checkpoint
+from lmcli.types import AttentionMap, AttentionMaps, Checkpoint
 
 KINDS = {"translate": "seq2seq", "summarize": "seq2seq", "sentiment": "classifier", "chat": "causal"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -144,6 +145,13 @@ def scripted_compare(checkpoint: Checkpoint, *_arguments: object) -> object:
     if checkpoint.kind != "causal":
         return Agreement(38, 1.0, 0.004)
     return Comparison(785, 28.64, 28.56, 0.972, 0.031)
+
+
+def scripted_attention(checkpoint: Checkpoint, text: str, *_arguments: object) -> AttentionMaps:
+    """Two words that look at themselves, in twelve layers of six heads."""
+    words = ("a", "b")
+    found = AttentionMap("decoder", words, words, 12, 6, array("f", [1, 0, 0, 1] * 72))
+    return AttentionMaps(checkpoint.name, text, (found,))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from lmcli.types import (
     Conversation,
     Done,
     Event,
-    Method,
     Prompt,
     SamplingParams,
     Usage,
@@ -117,7 +116,7 @@ class ScriptedEngine:
             yield Choice(i, piece, piece, 2.0**-i, float(i), i + 1, 1.5, others)
         yield Done("stop", Usage(self.count(prompt), 0, len(pieces), 0.1, 0.1))
 
-    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+    def attribute(self, text: str, target: Target) -> list[Weight]:
         """Every character that is no space weighs as much as it has places before it."""
         return [Weight(c, i, i + 1, i / 10) for i, c in enumerate(text) if not c.isspace()]
 

@@ -98,6 +98,7 @@ def test_every_documented_command_runs(
     monkeypatch.setattr(engine, "quantize", documented.scripted_quantize)
     monkeypatch.setattr(engine, "restore", documented.scripted_quantize)
     monkeypatch.setattr(engine, "compare", documented.scripted_compare)
+    monkeypatch.setattr(engine, "read_attention", documented.scripted_attention)
     variables = furnish(place)
     piped: bytes | None = b"" if re.search(r"< ?\S", line.text) else None
     pipeline = commands(line.text)

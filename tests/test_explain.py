@@ -24,7 +24,7 @@ from lmcli.tasks.explain import Explain
 from lmcli.tasks.sentiment import Sentiment
 from lmcli.types import Label, LoadOptions, Weight
 
-METHODS = ("occlusion", "gradient-x-input", "integrated-gradients")
+METHODS = ("occlusion", "integrated-gradients")
 NAMES = {
     "id2label": {0: "negative", 1: "neutral", 2: "positive"},
     "label2id": {"negative": 0, "neutral": 1, "positive": 2},
@@ -69,30 +69,36 @@ def on_transformers(folder: Path, copy: Path) -> Any:
 
 
 def by_transformers(folder: Path, text: str, name: str) -> dict[tuple[int, int], float]:
-    """gradient × input of the probability of a label, each token's by its characters."""
+    """The integral of the gradient of a label's probability, in two hundred steps, each token's by its characters."""
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     encoding = tokenizer(text, return_offsets_mapping=True, truncation=False, padding=False)
-    words = model.get_input_embeddings()(torch.tensor([encoding["input_ids"]])).detach().requires_grad_()
-    model(inputs_embeds=words).logits.softmax(-1)[0, model.config.label2id[name]].backward()
-    sums = (words.grad * words).sum(-1)[0].tolist()
+    words, masks = (
+        model.get_input_embeddings()(torch.tensor([ids])).detach()
+        for ids in (encoding["input_ids"], [2, *[4] * (len(encoding["input_ids"]) - 2), 3])
+    )
+    total = torch.zeros_like(words)
+    for step in range(200):
+        at = (masks + (step + 0.5) / 200 * (words - masks)).requires_grad_()
+        model(inputs_embeds=at).logits.softmax(-1)[0, model.config.label2id[name]].backward()
+        total += at.grad / 200
+    sums = (total * (words - masks)).sum(-1)[0].tolist()
     return {(a, b): weight for (a, b), weight in zip(encoding["offset_mapping"], sums, strict=True) if b > a}
 
 
-def test_gradient_x_input_is_what_transformers_gives(bert: Path) -> None:
+def test_integrated_gradients_are_what_transformers_gives(bert: Path) -> None:
     ours = load(bert)
-    for name in ("negative", "positive"):
-        found = ours.attribute(TEXT, Target((name,)), "gradient-x-input")
-        assert {(each.start, each.end): each.weight for each in found} == pytest.approx(
-            by_transformers(bert, TEXT, name), rel=1e-3, abs=1e-6
-        )
+    found = ours.attribute(TEXT, Target(("positive",)))
+    expected = by_transformers(bert, TEXT, "positive")
+    assert max(map(abs, expected.values())) > 0.02
+    assert {(each.start, each.end): each.weight for each in found} == pytest.approx(expected, rel=0.05, abs=1e-3)
     assert [TEXT[each.start : each.end] for each in found] == [each.text for each in found]
 
 
 def test_integrated_gradients_add_up_to_what_the_text_says_more_than_one_of_masks(bert: Path) -> None:
     ours = load(bert)
     for own in (("positive",), ("negative", "neutral")):
-        found = ours.attribute("The old cat sat behind the church", Target(own), "integrated-gradients")
+        found = ours.attribute("The old cat sat behind the church", Target(own))
         (whole,) = ours.classify(["The old cat sat behind the church"])
         model = transformers.AutoModelForSequenceClassification.from_pretrained(bert)
         masks = torch.tensor([[2, *[4] * 7, 3]])  # [CLS], seven times [MASK], [SEP]
@@ -103,16 +109,15 @@ def test_integrated_gradients_add_up_to_what_the_text_says_more_than_one_of_mask
         assert sum(each.weight for each in found) == pytest.approx(gained, abs=2e-3)
 
 
-@pytest.mark.parametrize("method", METHODS[1:])
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_both_engines_find_the_same(method: Any, family: str, tmp_path: Path) -> None:
+def test_both_engines_find_the_same(family: str, tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     (tmp_path / "theirs").mkdir()
     getattr(encoders, family)(tmp_path / "ours", **NAMES)
     ours, theirs = load(tmp_path / "ours"), on_transformers(tmp_path / "ours", tmp_path / "theirs")
     for text in ("The 猫 sat on it", "the [SEP] old </s> cat"):
         target = Target(("positive",), among=("positive", "negative"))
-        mine, other = (each.attribute(text, target, method) for each in (ours, theirs))
+        mine, other = (each.attribute(text, target) for each in (ours, theirs))
         assert [(each.text, each.start, each.end) for each in mine] == [
             (each.text, each.start, each.end) for each in other
         ]
@@ -126,19 +131,19 @@ def test_both_engines_find_the_same(method: Any, family: str, tmp_path: Path) ->
 
 def test_a_share_of_some_labels_is_what_is_explained(bert: Path) -> None:
     ours = load(bert)
-    among = ours.attribute(TEXT, Target(("positive",), ("positive", "negative")), "integrated-gradients")
-    against = ours.attribute(TEXT, Target(("negative",), ("positive", "negative")), "integrated-gradients")
+    among = ours.attribute(TEXT, Target(("positive",), ("positive", "negative")))
+    against = ours.attribute(TEXT, Target(("negative",), ("positive", "negative")))
     assert [each.weight for each in among] == pytest.approx([-each.weight for each in against], abs=1e-6)
-    alone = ours.attribute(TEXT, Target(("positive",)), "integrated-gradients")
+    alone = ours.attribute(TEXT, Target(("positive",)))
     assert [each.weight for each in among] != pytest.approx([each.weight for each in alone], abs=1e-3)
 
 
 def test_a_text_that_exceeds_the_context_is_refused_by_the_engine_and_taken_in_parts_by_the_task(bert: Path) -> None:
     ours = load(bert)
     with pytest.raises(InputTooLong):
-        ours.attribute("cat " * 60, Target(("positive",)), "gradient-x-input")
+        ours.attribute("cat " * 60, Target(("positive",)))
     text = "The old cat sat behind the church. " * 8
-    found = label(ours, text, method="gradient-x-input").explanation
+    found = label(ours, text, method="integrated-gradients").explanation
     assert found
     assert found.words
     assert all(text[word.start : word.end] == word.text for word in found.words)
@@ -168,8 +173,8 @@ FILLERS = (
 
 
 def sentence(draw: random.Random, label: str) -> str:
-    words = [draw.choice(FILLERS) for _ in range(11)]
-    words.insert(draw.randrange(12), draw.choice(KEYS[label]))
+    words = [draw.choice(FILLERS) for _ in range(draw.randrange(7, 13))]
+    words.insert(draw.randrange(len(words) + 1), draw.choice(KEYS[label]))
     return " ".join(words)
 
 
@@ -187,9 +192,9 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="[PAD]")
     draw = random.Random(3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     model.train()
-    for _ in range(80):
+    for _ in range(100):
         labels = [draw.randrange(3) for _ in range(16)]
         texts = [sentence(draw, list(KEYS)[label]) for label in labels]
         batch = tokenizer(texts, truncation=False, padding=True, return_tensors="pt")
@@ -216,8 +221,7 @@ def test_without_the_heaviest_words_a_label_falls_further_than_without_random_on
         keys += heaviest.text in KEYS[name]
         checked = found.explanation.faithfulness
         falls.append((found.score - checked.without_heaviest, found.score - checked.without_random))
-    # One gradient, at a probability that is nearly 1, says less than the mean of many.
-    assert keys >= (6 if method == "gradient-x-input" else 11)
+    assert keys >= 11
     heavy, chance = (sum(column) / len(falls) for column in zip(*falls, strict=True))
     assert heavy > chance + 0.2, (heavy, chance)
 
@@ -225,7 +229,7 @@ def test_without_the_heaviest_words_a_label_falls_further_than_without_random_on
 def test_why_another_label_is_not_the_likeliest(taught: Path) -> None:
     ours = load(taught)
     text = "the cat sat at the moon and looked behind the old church"
-    for method in ("occlusion", "integrated-gradients"):
+    for method in METHODS:
         usual, other = (label(ours, text, inner=Classify(), method=method, label=why) for why in (None, "neither"))
         assert usual.name == other.name == "good"
         assert usual.explanation
@@ -269,7 +273,7 @@ def test_a_command_is_named_before_a_text_of_its_name() -> None:
 
 def test_gradients_gather_the_weights_of_a_words_tokens() -> None:
     record = json.loads(
-        invoke("explain", "--json", "--method", "gradient-x-input", "so good!", engine=classifier()).stdout
+        invoke("explain", "--json", "--method", "integrated-gradients", "so good!", engine=classifier()).stdout
     )
     assert record["explanation"]["words"] == [
         {"text": "so", "start": 0, "end": 2, "weight": pytest.approx(0.1)},
@@ -282,14 +286,14 @@ def test_the_labels_of_a_classifier_that_stand_for_one_are_explained_together() 
     asked: list[Target] = []
 
     class Stars(ScriptedEngine):
-        def attribute(self, text: str, target: Target, method: Any) -> list[Weight]:
+        def attribute(self, text: str, target: Target) -> list[Weight]:
             asked.append(target)
-            return super().attribute(text, target, method)
+            return super().attribute(text, target)
 
     shares = {"1 star": 0.1, "2 stars": 0.1, "3 stars": 0.1, "4 stars": 0.3, "5 stars": 0.4}
     stars = Stars(checkpoint=checkpoint("classifier"), probabilities=lambda text: shares)
-    label(stars, "fine", method="gradient-x-input")
-    label(stars, "fine", inner=Classify({"1 star": "", "5 stars": ""}), method="gradient-x-input")
+    label(stars, "fine", method="integrated-gradients")
+    label(stars, "fine", inner=Classify({"1 star": "", "5 stars": ""}), method="integrated-gradients")
     assert asked == [Target(("4 stars", "5 stars")), Target(("5 stars",), ("1 star", "5 stars"))]
 
 
@@ -313,7 +317,7 @@ def test_a_terminal_shows_every_probability_the_text_in_colour_and_the_words() -
     assert "\x1b[1;32mbad\x1b[0m" in result.stdout
     assert "\x1b[1;31mgood\x1b[0m" in result.stdout
     assert "-0.167" in result.stdout
-    assert "negative is 33% without the heaviest word" in result.stdout
+    assert "negative is 50%, without the heaviest word 33%" in result.stdout
     plain = invoke("sentiment", "--explain", "so good, not bad", engine=classifier(), terminal=True)
     assert "FOR" not in plain.stdout
 

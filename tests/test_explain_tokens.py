@@ -159,10 +159,9 @@ def test_a_terminal_shows_the_answer_by_surprise_and_then_a_table() -> None:
     text = "a b c d e f g h"
     result = invoke("explain", "tokens", "Say it", engine=ScriptedEngine([text]), terminal=True)
     answer, _, table = result.stdout.partition("\n")
-    assert answer == (
-        "a\x1b[33m b\x1b[0m\x1b[33m c\x1b[0m\x1b[33m d\x1b[0m\x1b[31m e\x1b[0m\x1b[31m f\x1b[0m\x1b[31m g\x1b[0m"
-        "\x1b[1;37;41m h\x1b[0m"
-    )
+    yellow, red, worst = "\x1b[33m", "\x1b[31m", "\x1b[1;37;41m"
+    painted = [("a", ""), *((c, yellow) for c in "bcd"), *((c, red) for c in "efg"), ("h", worst)]
+    assert answer == " ".join(f"{code}{c}\x1b[0m" if code else c for c, code in painted)
     assert "PROBABILITY" in table
     assert "perplexity" in result.stderr
     plain = invoke(

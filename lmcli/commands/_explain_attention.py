@@ -54,7 +54,7 @@ def command(
     said = document.readable.strip()
     checkpoint = _attention.checkpoint_for(engine, renderer, said, wanted)
     with renderer.status(f"reading with {checkpoint.name} …"):
-        maps = engines.attention(checkpoint, said, wanted, engine.load_options, renderer.report)
+        maps = engines.read_attention(checkpoint, said, wanted, engine.load_options, renderer.report)
     view = _attention.view_of(maps, layer, head)
     _attention.write(output, maps, form, view)
     renderer.record(_attention.record(maps, view, output), _attention.rows(maps, view), _attention.COLUMNS)

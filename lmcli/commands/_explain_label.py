@@ -21,7 +21,7 @@ Examples:
   lmcli explain --labels sports,politics,science --why politics article.txt
   lmcli explain --check --json review.txt
 """
-METHODS = ("occlusion", "gradient-x-input", "integrated-gradients")
+METHODS = ("occlusion", "integrated-gradients")
 
 
 @click.command(cls=Command, epilog=EPILOG, short_help="Show what each word adds to the probability of a label.")
@@ -41,8 +41,8 @@ def command(
 ) -> int:
     """Show what each word of TEXT, FILE or standard input adds to the probability of its label.
 
-    Occlusion leaves each word out once and works with every checkpoint. Gradients are taken where a classifier runs on
-    its own labels, in one pass or some fifty.
+    Occlusion leaves each word out once and works with every checkpoint. Integrated gradients take a classifier with its
+    own labels, and always some fifty passes.
     """
     from lmcli.commands._labels import label_each, read_labels
     from lmcli.commands._show import language_of

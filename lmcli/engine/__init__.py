@@ -92,7 +92,7 @@ def compare(
     return comparison.compare(before, after, text, options, report)
 
 
-def attention(
+def read_attention(
     checkpoint: Checkpoint, text: str, wish: AttentionWish, options: LoadOptions, report: Callable[[Event], None]
 ) -> AttentionMaps:
     """Where a checkpoint of any kind looks when it reads `text`; see attention_maps.read_attention."""
@@ -100,9 +100,9 @@ def attention(
     from lmcli.engine.offline import stay_offline
 
     stay_offline()
-    from lmcli.engine.attention_maps import read_attention
+    from lmcli.engine import attention_maps
 
-    return read_attention(checkpoint, text, wish, options, report)
+    return attention_maps.read_attention(checkpoint, text, wish, options, report)
 
 
 def check_grammar(grammar: Grammar) -> None:

@@ -43,10 +43,10 @@ def read_attention(
         # A decoder goes on from a text as it is; in any other a mark that is quoted is no mark.
         inputs = list((tokenizer(text) if checkpoint.kind == "causal" else encode(tokenizer, text))["input_ids"])
         _check_short(len(inputs), "text")
-        output = _attend(checkpoint, options, input_ids=inputs)
+        seen = getattr(_attend(checkpoint, options, input_ids=inputs), "attentions", None)
         tokens = _spelled(checkpoint, tokenizer, inputs)
         part: Part = "decoder" if checkpoint.kind == "causal" else "encoder"
-        return AttentionMaps(checkpoint.name, text, (_map(checkpoint, part, tokens, tokens, output.attentions),))
+        return AttentionMaps(checkpoint.name, text, (_map(checkpoint, part, tokens, tokens, seen),))
 
 
 def _read_seq2seq(
@@ -54,8 +54,12 @@ def _read_seq2seq(
 ) -> AttentionMaps:
     engine = load_engine(checkpoint, options, report)
     assert isinstance(engine, RewritingEngine)
-    inputs, read = engine.read_and_write(text, SamplingParams(), wish.source, wish.target, wish.written)
-    tokenizer = engine.tokenizer
+    tokenizer, given = load_tokenizer(checkpoint, options.trust_remote_code), None
+    if wish.written is not None:
+        # Marian alone cuts what it reads and what it writes by different rules.
+        name = "text_target" if checkpoint.model_type == "marian" else "text"
+        given = tokenizer(**{name: wish.written}, add_special_tokens=False)["input_ids"]
+    inputs, read = engine.read_and_write(text, SamplingParams(), wish.source, wish.target, given)
     _check_short(len(inputs), "text")
     _check_short(len(read), "text that is written for it")
     output = _attend(checkpoint, options, input_ids=inputs, decoder_input_ids=read)

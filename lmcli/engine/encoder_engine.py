@@ -26,7 +26,7 @@ from lmcli.engine.rows import Row, Rows, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
 from lmcli.protocols import Target
-from lmcli.types import Checkpoint, Event, LoadOptions, Method, Prompt, Weight
+from lmcli.types import Checkpoint, Event, LoadOptions, Prompt, Weight
 
 AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
 Result = TypeVar("Result")
@@ -123,7 +123,7 @@ class EncoderClassifier:
             kinds = None
         return [dict(zip(self.labels, row, strict=True)) for row in self._compute(inputs, kinds, Tensor.tolist)]
 
-    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+    def attribute(self, text: str, target: Target) -> list[Weight]:
         spelled, encoder = self._tokenizer.spell(text), self._differentiable
         T = len(spelled.ids)
         check_fits(T, self.context_length, self.checkpoint.name)
@@ -136,7 +136,7 @@ class EncoderClassifier:
 
         with memory_errors(self.checkpoint):
             embedded = embed(encoder.words, text, spelled, self._device)
-            return attribute(embedded, probabilities, chance_of(target, self.labels), method)
+            return attribute(embedded, probabilities, chance_of(target, self.labels))
 
     @cached_property
     def _differentiable(self) -> Encoder:

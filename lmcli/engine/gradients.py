@@ -1,8 +1,8 @@
-"""Gradients: how much each token of a text adds to a probability, by the gradient with respect to its embedding.
+"""Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365): how much each token adds to a probability.
 
-gradient × input takes one pass (Simonyan et al. 2013, arXiv:1312.6034; Shrikumar et al. 2016, arXiv:1605.01713).
-Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365) take the mean gradient on the way from a text that
-says nothing, the same with masks for tokens: their weights add up to what the text's probability is above that one's.
+Each token's embedding is moved from that of a mask to its own, and the gradient is averaged on the way: the weights add
+up to what the probability of the text is above that of a text of masks. A single gradient, at a probability that is
+nearly 1, would be nearly nothing for every word.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.batches import Spelled
-from lmcli.errors import UsageError
 from lmcli.protocols import Target
-from lmcli.types import Method, Weight
+from lmcli.types import Weight
 
 _STEPS = 48
 _PASS = 2048  # tokens: what is kept of each layer for the way back is held at once
@@ -43,16 +42,17 @@ def embed(table: Callable[[Tensor], Tensor], text: str, spelled: Spelled, device
         return Embedded(text, table(tokens), table(tokens.masked_fill(held, spelled.blank)), spelled.spans)
 
 
-def attribute(embedded: Embedded, forward: Forward, chance: Callable[[Tensor], Tensor], method: Method) -> list[Weight]:
+def attribute(embedded: Embedded, forward: Forward, chance: Callable[[Tensor], Tensor]) -> list[Weight]:
     """What each token with characters adds to the `chance` (S) that is made of probabilities (S, labels)."""
-    if method == "occlusion":
-        raise UsageError("occlusion asks for no gradients")
-    sums = _METHODS[method](embedded, lambda words: chance(forward(words)))
-    return [
-        Weight(embedded.text[a:b], a, b, weight)
-        for (a, b), weight in zip(embedded.spans, sums.tolist(), strict=True)
-        if b > a
-    ]
+    # The midpoints of equal steps miss the integral by less than the steps' ends.
+    shares = (torch.arange(_STEPS, device=embedded.words.device) + 0.5) / _STEPS
+    way = embedded.words - embedded.blank
+    total = torch.zeros_like(way)
+    for some in shares.split(max(_PASS // len(way), 1)):
+        total += _gradients(embedded.blank + some[:, None, None] * way, lambda words: chance(forward(words))).sum(0)
+    weights = (total / _STEPS * way).sum(-1).tolist()
+    spans = zip(embedded.spans, weights, strict=True)
+    return [Weight(embedded.text[a:b], a, b, weight) for (a, b), weight in spans if b > a]
 
 
 def chance_of(target: Target, labels: Sequence[str]) -> Callable[[Tensor], Tensor]:
@@ -65,23 +65,6 @@ def chance_of(target: Target, labels: Sequence[str]) -> Callable[[Tensor], Tenso
         return wanted if among is None else wanted / probabilities[:, among].sum(-1)
 
     return chance
-
-
-def _gradient_x_input(embedded: Embedded, chance: Callable[[Tensor], Tensor]) -> Tensor:
-    return (_gradients(embedded.words[None], chance)[0] * embedded.words).sum(-1)
-
-
-def _integrated_gradients(embedded: Embedded, chance: Callable[[Tensor], Tensor]) -> Tensor:
-    # The midpoints of equal steps miss the integral by less than the steps' ends.
-    shares = (torch.arange(_STEPS, device=embedded.words.device) + 0.5) / _STEPS
-    way = embedded.words - embedded.blank
-    total = torch.zeros_like(way)
-    for some in shares.split(max(_PASS // len(way), 1)):
-        total += _gradients(embedded.blank + some[:, None, None] * way, chance).sum(0)
-    return (total / _STEPS * way).sum(-1)
-
-
-_METHODS = {"gradient-x-input": _gradient_x_input, "integrated-gradients": _integrated_gradients}
 
 
 def _gradients(words: Tensor, chance: Callable[[Tensor], Tensor]) -> Tensor:

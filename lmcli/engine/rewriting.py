@@ -76,10 +76,10 @@ class RewritingEngine:
         return self._rewrite(inputs, params, options, translating=target is not None)
 
     def read_and_write(
-        self, text: str, params: SamplingParams, source: str | None, target: str | None, written: str | None
+        self, text: str, params: SamplingParams, source: str | None, target: str | None, given: Sequence[int] | None
     ) -> tuple[list[int], list[int]]:
         """The tokens of the encoder's input for `text` and of the decoder's: its start token and what it writes, less
-        the end; that is `written`, or where that is None its own.
+        the end; that is `given`, or where that is None its own.
 
         Raises UsageError and InputTooLong as `rewrite` does.
         """
@@ -89,15 +89,14 @@ class RewritingEngine:
         inputs: list[int] = encode(self.tokenizer, text, prefix)["input_ids"]
         check_fits(len(inputs), self.rewriter.longest_input, self.checkpoint.name)
         own = self.rewriter.options | options
-        if written is None:
+        if given is None:
             asked = options | self._limits(params, options, len(inputs), target is not None)
             with memory_errors(self.checkpoint):
                 (answer,) = self.rewriter.write([inputs], asked, params, Clock())
             said = answer[:-1] if self._ended(answer) else answer
         else:
             forced = own.get("forced_bos_token_id")
-            said = [] if forced is None else [forced]
-            said += self.tokenizer(text_target=written, add_special_tokens=False)["input_ids"]
+            said = [*([] if forced is None else [forced]), *given]
         return inputs, [own["decoder_start_token_id"], *said]
 
     def _rewrite(

@@ -14,7 +14,7 @@ from lmcli.engine.gradients import attribute, chance_of, embed
 from lmcli.engine.memory import memory_errors
 from lmcli.errors import UsageError
 from lmcli.protocols import Target
-from lmcli.types import Checkpoint, Method, Prompt, Weight
+from lmcli.types import Checkpoint, Prompt, Weight
 
 _BATCH_TOKENS = 4096  # of padded input
 
@@ -43,7 +43,7 @@ class TransformersClassifier:
         pairs = zip(texts, others, strict=True)
         return self._compute([encode(self._tokenizer, text, second=second) for text, second in pairs], Tensor.tolist)
 
-    def attribute(self, text: str, target: Target, method: Method) -> list[Weight]:
+    def attribute(self, text: str, target: Target) -> list[Weight]:
         encoding = encode(self._tokenizer, text)
         if not encoding.is_fast or "inputs_embeds" not in self._accepted:
             raise UsageError(
@@ -58,7 +58,7 @@ class TransformersClassifier:
 
         with memory_errors(self.checkpoint):
             embedded = embed(self._model.get_input_embeddings(), text, spelled, self._model.device)
-            return attribute(embedded, probabilities, chance_of(target, self.labels), method)
+            return attribute(embedded, probabilities, chance_of(target, self.labels))
 
     @property
     def _blank(self) -> int:

@@ -237,8 +237,8 @@ def faithful(explanation: Explanation) -> str:
     words = "the heaviest word" if found.removed == 1 else f"the {found.removed} heaviest words"
     others = "a random one" if found.removed == 1 else "as many random ones"
     return (
-        f"{explanation.label} is {found.without_heaviest:.0%} without {words}, "
-        f"{found.without_random:.0%} without {others}"
+        f"{explanation.label} is {found.whole:.0%}, without {words} {found.without_heaviest:.0%}, "
+        f"without {others} {found.without_random:.0%}"
     )
 
 

@@ -198,8 +198,12 @@ class TerminalRenderer(PlainRenderer):
         return bool(lines)
 
     def _painted(self, text: str, surprise: float) -> str:
-        code = style(surprise)
-        return f"\x1b[{code}m{text}\x1b[0m" if code and self._color else text
+        """`text` in the colour of so much surprise, less the spaces around it."""
+        code, core = style(surprise), text.strip()
+        if not (code and core and self._color):
+            return text
+        before, after = text.split(core, 1)
+        return f"{before}\x1b[{code}m{core}\x1b[0m{after}"
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._color else text

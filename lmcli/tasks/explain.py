@@ -17,6 +17,8 @@ from lmcli.tasks.occlusion import METHOD, Occlusion, strongest, units
 from lmcli.tasks.sentiment import Sentiment
 from lmcli.types import Event, Explanation, Label, Method, Weight
 
+_GRADIENTS: Method = "integrated-gradients"
+
 
 @dataclass(frozen=True)
 class Explain:
@@ -45,7 +47,9 @@ class Explain:
 
         def finish(text: str, label: Label) -> Label:
             found = explained(text, replace(label, name=self.label or label.name)).explanation
-            return replace(label, explanation=checked(judge, found) if self.check and found else found)
+            if self.check and found:
+                found = checked(judge, found, label.scores.get(found.label, 0.0))
+            return replace(label, explanation=found)
 
         return judge_many(judge, texts, finish)
 
@@ -60,24 +64,24 @@ class Explain:
             raise UsageError(
                 f"{engine.checkpoint.name} has no labels of its own, whose gradients would tell", f"--method {METHOD}"
             )
-        return Gradients(self.inner, engine, judge, self.method)
+        return IntegratedGradients(self.inner, engine, judge)
 
 
-class Gradients:
+class IntegratedGradients:
     """Adds to a text's label what its words weigh by the gradients of a classifier."""
 
-    def __init__(self, inner: Sentiment | Classify, engine: ClassifierEngine, judge: Judge, method: Method) -> None:
-        self._inner, self._engine, self._judge, self._method = inner, engine, judge, method
+    def __init__(self, inner: Sentiment | Classify, engine: ClassifierEngine, judge: Judge) -> None:
+        self._inner, self._engine, self._judge = inner, engine, judge
 
     def __call__(self, text: str, label: Label) -> Label:
         """`label` with its explanation; of a text in several parts the one that carries the label the most is looked
         at."""
         start, part, _ = strongest(self._judge, text, label)
-        tokens = self._engine.attribute(part, self._inner.target(self._engine, label.name), self._method)
+        tokens = self._engine.attribute(part, self._inner.target(self._engine, label.name))
         words = [
             Weight(word.text, start + word.start, start + word.end, word.weight) for word in gathered(part, tokens)
         ]
-        return replace(label, explanation=Explanation(self._method, label.name, text, tuple(words)))
+        return replace(label, explanation=Explanation(_GRADIENTS, label.name, text, tuple(words)))
 
 
 def gathered(text: str, tokens: Iterable[Weight]) -> list[Weight]:

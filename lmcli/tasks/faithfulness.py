@@ -15,8 +15,8 @@ _DRAWS = 8  # of random words
 _SEED = 0
 
 
-def checked(judge: Judge, found: Explanation) -> Explanation:
-    """`found` with what becomes of its label without the words that weigh the most for it.
+def checked(judge: Judge, found: Explanation, score: float) -> Explanation:
+    """`found` with what becomes of its label, whose probability is `score`, without the words that weigh the most.
 
     Of a text with fewer than two words, or one longer than the judge's room, nothing is said.
     """
@@ -29,4 +29,4 @@ def checked(judge: Judge, found: Explanation) -> Explanation:
     removed: list[list[Span]] = [spans[:count], *(draw.sample(spans, count) for _ in range(_DRAWS))]
     judged = judge.judge([without(found.text, each) for each in removed])
     first, *others = [each.scores.get(found.label, 0.0) for each in judged]
-    return replace(found, faithfulness=Faithfulness(count, first, sum(others) / len(others)))
+    return replace(found, faithfulness=Faithfulness(count, score, first, sum(others) / len(others)))
