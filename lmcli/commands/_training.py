@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -14,6 +14,7 @@ from lmcli.commands._engine import EngineChoice
 from lmcli.commands._training_card import finish
 from lmcli.commands._training_data import read_data
 from lmcli.errors import InputError, UsageError
+from lmcli.render import Output, pick
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
@@ -47,7 +48,11 @@ def train(
     """Run the plan that the options describe and tell what came of it."""
     settings = EngineChoice(environment, _flags(values)).settings
     name, folder = checkpoints.place(values["output"], settings)
-    _check_place(folder, values["resume"], values["force"])
+    if environment.variables.get("RANK", "0") == "0":
+        _check_place(folder, values["resume"], values["force"])
+    else:  # Of several processes only the first one speaks and writes.
+        silent = replace(environment, stdout=io.StringIO(), stderr=io.StringIO())
+        renderer = pick(silent, Output(quiet=True))
     recipe = _recipe(values)
     plan = Plan(
         recipe, (), (), folder, checkpoint, config, tokenizer, values["resume"], settings.device, settings.dtype
@@ -69,7 +74,7 @@ def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_place(folder: Path, resume: bool, force: bool) -> None:
-    if force or not folder.exists() or os.environ.get("RANK", "0") != "0":
+    if force or not folder.exists():
         return
     if is_unfinished(folder):
         if not resume:
