@@ -129,6 +129,13 @@ def test_both_engines_find_the_same(family: str, tmp_path: Path) -> None:
         assert all(text[each.start : each.end] == each.text for each in mine)
 
 
+def test_a_checkpoint_stored_in_8_bits_is_explained_alike(bert: Path, tmp_path: Path) -> None:
+    engine.quantize(tiny.checkpoint(bert, "bert", "classifier"), tmp_path / "int8", 8, lambda event: None)
+    plain, stored = (load(folder).attribute(TEXT, Target(("positive",))) for folder in (bert, tmp_path / "int8"))
+    assert [each.weight for each in stored] == pytest.approx([each.weight for each in plain], abs=0.05)
+    assert [each.weight for each in stored] != [each.weight for each in plain]
+
+
 def test_a_share_of_some_labels_is_what_is_explained(bert: Path) -> None:
     ours = load(bert)
     among = ours.attribute(TEXT, Target(("positive",), ("positive", "negative")))

@@ -26,7 +26,7 @@ def picture(maps: AttentionMaps, view: View) -> str:
     found, title = view.of(maps), view.title(maps)
     rows, columns = [[seen(token) for token in tokens] for tokens in (found.rows, found.columns)]
     weights = found.mean(view.layer, view.head)
-    left, top = 2 * _GAP + _widest(rows), 3 * _GAP + 2 * _FONT + _widest(columns)
+    left, top = 2 * _GAP + _widest(rows), 4 * _GAP + 2 * _FONT + _widest(columns)
     wide, high = _CELL * len(columns), _CELL * len(rows)
     width, height = max(left + wide, _GAP + _width(title)) + 2 * _GAP, top + high + 2 * _GAP
     parts = [
@@ -85,4 +85,4 @@ def _widest(names: Sequence[str]) -> float:
 def _width(text: str) -> float:
     """Pixels that a text takes, about: fonts differ, and Chinese signs are twice as wide."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return 0.62 * _FONT * (len(text) - wide) + 1.05 * _FONT * wide
+    return 0.72 * _FONT * (len(text) - wide) + 1.05 * _FONT * wide
