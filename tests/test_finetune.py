@@ -132,6 +132,32 @@ def test_a_run_that_was_stopped_comes_to_the_same_checkpoint_as_one_that_was_not
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_run_that_was_stopped_before_it_was_written_takes_no_step_more(
+    validated: bool, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    folders = []
+    for name in ("unbroken", "broken"):
+        run = plan(tmp_path, encoder, name, max_steps=6)
+        run = run if validated else Plan(**(vars(run) | {"validation": []}))
+        folders.append(run.folder)
+        if name == "broken":
+            begun = training.prepare(run, logged(run))
+            with monkeypatch.context() as patch:
+                patch.setattr("lmcli.training.run._write", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    begun.train()
+            run = Plan(**(vars(run) | {"resume": True}))
+        outcome = training.prepare(run, logged(run)).train()
+        assert outcome is not None
+        assert outcome.steps == 6
+    first, second = (load_file(folder / "model.safetensors") for folder in folders)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
     file = reviews(tmp_path / "reviews.jsonl")
     command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine")]
@@ -196,6 +222,36 @@ def test_a_template_that_changes_what_was_said_loses_no_answer(decoder: Path, tm
     answers = [objective.tokenizer.decode([token for token in each.labels if token != -100]) for each in samples]
     assert answers == ["\n</think>\nHello.<|im_end|>\n", "\n</think>\nOh.<|im_end|>\n"]
     assert "Hello.<|im_end|>" in objective.tokenizer.decode(samples[1].inputs)
+
+
+def test_lora_trains_the_marks_that_a_base_checkpoint_gets(decoder: Path, tmp_path: Path) -> None:
+    (decoder / "chat_template.jinja").unlink()
+    told = [Example(messages=(Message("user", f"{i}?"), Message("assistant", "Fine."))) for i in range(8)]
+    run = Plan(
+        Recipe("chat", max_steps=4, lora_rank=2, learning_rate=1e-2), told, [], tmp_path / "mine",
+        tiny.checkpoint(decoder), device="cpu", dtype="float32",
+    )  # fmt: skip
+    assert training.prepare(run, lambda event: None).train() is not None
+    before, after = (load_file(folder / "model.safetensors") for folder in (decoder, run.folder))
+    assert set(before) == set(after)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        changed = (before[name] != after[name]).any(1).nonzero().flatten().tolist()
+        assert changed == [tiny.SPECIAL.index(mark) + 256 for mark in ("<|im_start|>", "<|im_end|>")]
+
+
+def test_a_summarizer_from_nothing_knows_what_it_begins_with(tmp_path: Path) -> None:
+    start = tmp_path / "t5"
+    start.mkdir()
+    tiny_translators.t5(start, tiny_translators.train_pieces(tmp_path), None)
+    config = tiny.read(start / "config.json")
+    del config["decoder_start_token_id"]
+    (tmp_path / "t5.json").write_text(json.dumps(config))
+    examples = [Example("The cat sat.", "A cat.")] * 4
+    run = Plan(Recipe("summarize", max_steps=1), examples, [], tmp_path / "mine", None, tmp_path / "t5.json", start)
+    training.prepare(run, lambda event: None).train()
+    padding = transformers.AutoTokenizer.from_pretrained(start).pad_token_id
+    for file in ("config.json", "generation_config.json"):
+        assert tiny.read(run.folder / file)["decoder_start_token_id"] == padding
 
 
 def test_a_conversation_that_the_template_refuses_is_told_by_its_row(decoder: Path, tmp_path: Path) -> None:

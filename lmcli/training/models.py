@@ -93,7 +93,8 @@ def _config(plan: Plan, tokenizer: Any, settings: Mapping[str, Any]) -> Any:
         "decoder_start_token_id": tokenizer.pad_token_id, "forced_eos_token_id": None,
     }  # fmt: skip
     for name, value in (told | dict(settings)).items():
-        if hasattr(config, name) or name in settings:
+        starts = name == "decoder_start_token_id" and config.is_encoder_decoder  # which T5's config need not have
+        if starts or hasattr(config, name) or name in settings:
             setattr(config, name, value)
     return config
 

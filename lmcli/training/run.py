@@ -22,7 +22,7 @@ from lmcli.training.failures import failures
 from lmcli.training.objectives import Objective
 from lmcli.training.plan import Plan
 from lmcli.training.trainer import Precision, ScheduledTrainer, Validating
-from lmcli.training.unfinished import close_run, open_run
+from lmcli.training.unfinished import close_run, open_run, step_of
 from lmcli.types import Event, Notice
 
 # Several processes (torchrun, accelerate launch) say so in their environment.
@@ -62,7 +62,10 @@ class Run:
         if self._last is not None:
             self._report(Notice(f"going on from step {self._last.name.rpartition('-')[2]}"))
         with failures(self._plan), _without_advice():
-            self._trainer.train(resume_from_checkpoint=None if self._last is None else str(self._last))
+            if self._last is not None and step_of(self._last) >= self._trainer.args.max_steps:
+                self._trainer.restore(self._last)  # It was stopped between its last step and the end.
+            else:
+                self._trainer.train(resume_from_checkpoint=None if self._last is None else str(self._last))
             outcome = _outcome(self._trainer)
         if not self._main:
             return None
@@ -97,9 +100,20 @@ def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[E
 def _with_lora(model: Any, objective: Objective, rank: int) -> Any:
     """Low-rank additions to every linear layer but the head, which is trained whole where it is new."""
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task
-    )
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task,
+        trainable_token_indices=_new_tokens(model, objective),
+    )  # fmt: skip
     return get_peft_model(model, config)
+
+
+def _new_tokens(model: Any, objective: Objective) -> dict[str, list[int]] | None:
+    """The rows of tokens that mean nothing yet, by the embedding that has them: they are trained whole."""
+    new = list(getattr(objective, "new_tokens", ()))
+    ends = [model.get_input_embeddings()]
+    if not model.config.tie_word_embeddings:
+        ends.append(model.get_output_embeddings())
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(end)]: new for end in ends} if new else None
 
 
 def _precision(plan: Plan) -> Precision:

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from lmcli.data.examples import Example
 from lmcli.errors import LmcliError
@@ -87,6 +94,14 @@ class ScheduledTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(recipe.patience))
         self._objective, self._recipe, self._validating = objective, recipe, validating
         self._precision, self._report = precision, report
+
+    def restore(self, checkpoint: Path) -> None:
+        """The model that a run kept, whose last step `checkpoint` is; trained on, it would take a step too many."""
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if self.state.best_model_checkpoint:
+            self._load_best_model()
+        else:
+            self._load_from_checkpoint(str(checkpoint))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)

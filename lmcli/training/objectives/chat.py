@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from os.path import commonprefix
-from typing import Any
 
 from jinja2 import TemplateError
 
@@ -33,6 +32,7 @@ class Chat(ContinueText):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
+        self.new_tokens: list[int] = []  # that the template brought
         if not self.tokenizer.chat_template:
             self._add_template()
 
@@ -93,6 +93,7 @@ class Chat(ContinueText):
         self.tokenizer.add_special_tokens({"additional_special_tokens": _MARKS})
         if len(self.tokenizer) > self.model.get_input_embeddings().num_embeddings:
             self.model.resize_token_embeddings(len(self.tokenizer))
-        end: Any = self.tokenizer.convert_tokens_to_ids(_MARKS[1])
+        self.new_tokens = self.tokenizer.convert_tokens_to_ids(_MARKS)
+        end = self.new_tokens[1]
         self.tokenizer.eos_token = _MARKS[1]
         self.model.config.eos_token_id = self.model.generation_config.eos_token_id = end
