@@ -24,6 +24,7 @@ from lmcli.settings import load
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
+from lmcli.training.tokenizer import TokenizerPlan, train_tokenizer, write_tokenizer
 from lmcli.types import Event, LoadOptions, Message, TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -131,6 +132,32 @@ def test_a_run_that_was_stopped_comes_to_the_same_checkpoint_as_one_that_was_not
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_run_that_was_stopped_before_it_was_written_takes_no_step_more(
+    validated: bool, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    folders = []
+    for name in ("unbroken", "broken"):
+        run = plan(tmp_path, encoder, name, max_steps=6)
+        run = run if validated else Plan(**(vars(run) | {"validation": []}))
+        folders.append(run.folder)
+        if name == "broken":
+            begun = training.prepare(run, logged(run))
+            with monkeypatch.context() as patch:
+                patch.setattr("lmcli.training.run._write", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    begun.train()
+            run = Plan(**(vars(run) | {"resume": True}))
+        outcome = training.prepare(run, logged(run)).train()
+        assert outcome is not None
+        assert outcome.steps == 6
+    first, second = (load_file(folder / "model.safetensors") for folder in folders)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
     file = reviews(tmp_path / "reviews.jsonl")
     command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine")]
@@ -177,6 +204,67 @@ def test_only_what_the_assistant_says_is_learned(decoder: Path, tmp_path: Path) 
     assert objective.tokenizer.decode(learned) == "Hello.<|im_end|>\nOh.<|im_end|>\n"
 
 
+# The template drops the reasoning of all turns but the last, as Qwen's and DeepSeek's do, and opens it in a prompt.
+REASONING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n"
+    "{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n"
+    "{% endif %}"
+)
+
+
+def test_a_template_that_changes_what_was_said_loses_no_answer(decoder: Path, tmp_path: Path) -> None:
+    from lmcli.training.objectives.chat import Chat
+
+    (decoder / "chat_template.jinja").write_text(REASONING)
+    told = (Message("user", "Hi"), Message("assistant", "Hello."), Message("user", "Bye"), Message("assistant", "Oh."))
+    objective = Chat(Plan(Recipe("chat"), [], [], tmp_path, tiny.checkpoint(decoder), device="cpu"))
+    samples = objective.samples([Example(messages=told)])
+    answers = [objective.tokenizer.decode([token for token in each.labels if token != -100]) for each in samples]
+    assert answers == ["\n</think>\nHello.<|im_end|>\n", "\n</think>\nOh.<|im_end|>\n"]
+    assert "Hello.<|im_end|>" in objective.tokenizer.decode(samples[1].inputs)
+
+
+def test_lora_trains_the_marks_that_a_base_checkpoint_gets(decoder: Path, tmp_path: Path) -> None:
+    (decoder / "chat_template.jinja").unlink()
+    told = [Example(messages=(Message("user", f"{i}?"), Message("assistant", "Fine."))) for i in range(8)]
+    run = Plan(
+        Recipe("chat", max_steps=4, lora_rank=2, learning_rate=1e-2), told, [], tmp_path / "mine",
+        tiny.checkpoint(decoder), device="cpu", dtype="float32",
+    )  # fmt: skip
+    assert training.prepare(run, lambda event: None).train() is not None
+    before, after = (load_file(folder / "model.safetensors") for folder in (decoder, run.folder))
+    assert set(before) == set(after)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        changed = (before[name] != after[name]).any(1).nonzero().flatten().tolist()
+        assert changed == [tiny.SPECIAL.index(mark) + 256 for mark in ("<|im_start|>", "<|im_end|>")]
+
+
+def test_a_summarizer_from_nothing_knows_what_it_begins_with(tmp_path: Path) -> None:
+    start = tmp_path / "t5"
+    start.mkdir()
+    tiny_translators.t5(start, tiny_translators.train_pieces(tmp_path), None)
+    config = tiny.read(start / "config.json")
+    del config["decoder_start_token_id"]
+    (tmp_path / "t5.json").write_text(json.dumps(config))
+    examples = [Example("The cat sat.", "A cat.")] * 4
+    run = Plan(Recipe("summarize", max_steps=1), examples, [], tmp_path / "mine", None, tmp_path / "t5.json", start)
+    training.prepare(run, lambda event: None).train()
+    padding = transformers.AutoTokenizer.from_pretrained(start).pad_token_id
+    for file in ("config.json", "generation_config.json"):
+        assert tiny.read(run.folder / file)["decoder_start_token_id"] == padding
+
+
+def test_a_conversation_that_the_template_refuses_is_told_by_its_row(decoder: Path, tmp_path: Path) -> None:
+    (decoder / "chat_template.jinja").write_text(
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + tiny.CHAT_TEMPLATE
+    )
+    file = tmp_path / "chats.jsonl"
+    rows = [{"system": "Be kind.", "prompt": f"How is {i}?", "response": "Fine."} for i in range(20)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = finetune("--task", "chat", "-m", str(decoder), str(file), "-o", str(tmp_path / "mine"))
+    assert (result.code, "line 1: the checkpoint's chat template refuses" in result.stderr) == (5, True)
+
+
 def test_a_base_checkpoint_gets_a_chat_template(decoder: Path, tmp_path: Path) -> None:
     (decoder / "chat_template.jinja").unlink()
     file = tmp_path / "chats.jsonl"
@@ -214,6 +302,19 @@ def test_the_loss_is_that_of_transformers(task: str, build: Any, encoder: Path, 
     objective.model.eval()
     ours = cross_entropies(objective.model(**batch).logits, labels).sum() / (labels != -100).sum()
     assert ours.item() == pytest.approx(model(**batch, labels=theirs).loss.item(), rel=1e-5)
+
+
+def test_a_text_that_is_continued_begins_as_a_prompt_does(tmp_path: Path) -> None:
+    from lmcli.training.objectives.continue_text import ContinueText
+
+    tokenizer = TokenizerPlan("bpe", 300)
+    write_tokenizer(train_tokenizer(tiny_translators.LINES, tokenizer), tokenizer, tmp_path)
+    config = tmp_path / "gpt.json"
+    tiny.config("llama").to_json_file(config)
+    objective = ContinueText(Plan(Recipe("generate"), [], [], tmp_path, None, config, tmp_path, device="cpu"))
+    (block,) = objective.samples([Example("Rain!"), Example("Rain!")])
+    assert objective.tokenizer.decode(block.inputs) == "<s>Rain!</s><s>Rain!</s>"
+    assert list(block.inputs)[: len(block.inputs) // 2 - 1] == objective.tokenizer("Rain!")["input_ids"]
 
 
 def test_packing_loses_no_token(decoder: Path) -> None:
@@ -270,6 +371,164 @@ def test_what_is_there_is_not_written_over(encoder: Path, tmp_path: Path) -> Non
         result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(mine), *more)
         assert (result.code, "exists already" in result.stderr) == (2, True)
     assert (mine / "diary.txt").read_text() == "mine"
+
+
+def _first_mbart(folder: Path, pieces: Path) -> None:
+    """Begins with the language itself, as the first mBART does."""
+    tiny_translators.mbart50(folder, pieces)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for file in ("config.json", "generation_config.json"):
+        start = {"decoder_start_token_id": tokenizer.convert_tokens_to_ids("en_XX")}
+        (folder / file).write_text(json.dumps(tiny.read(folder / file) | start))
+
+
+@pytest.mark.parametrize(
+    ("build", "kind"),
+    [(tiny_translators.nllb, "bpe"), (tiny_translators.m2m100, "bpe"), (tiny_translators.mbart50, "unigram"),
+     (_first_mbart, "unigram")],
+)  # fmt: skip
+def test_a_translator_learns_what_it_is_told_when_it_is_used(build: Any, kind: str, tmp_path: Path) -> None:
+    """The source as the engine has it, and before the answer the tokens that the engine forces."""
+    from lmcli.engine.translation_codes import TranslationCodes
+    from lmcli.training.objectives.rewrite import Rewrite
+
+    build(tmp_path, tiny_translators.train_pieces(tmp_path, kind))
+    found = tiny.checkpoint(tmp_path, tiny.read_model_type(tmp_path), "encoder-decoder")
+    objective = Rewrite(Plan(Recipe("translate"), [], [], tmp_path / "mine", found, device="cpu"))
+    pairs = [Example("The cat sat.", "Le chat dort.", languages=("en", "fr")),
+             Example("Le chat dort.", "The cat sat.", languages=("fr", "en"))]  # fmt: skip
+    samples = objective.samples(pairs)
+    batch = objective.collate(samples, 0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    codes = TranslationCodes("here", tiny.read(tmp_path / "config.json"), tokenizer)
+    for row, (sample, pair) in enumerate(zip(samples, pairs, strict=True)):
+        assert pair.languages is not None
+        _, options = codes.select(*pair.languages)
+        assert list(sample.inputs) == tokenizer(pair.text)["input_ids"]
+        words = tokenizer(pair.answer, add_special_tokens=False)["input_ids"]
+        forced = [options["forced_bos_token_id"]] if "forced_bos_token_id" in options else []
+        assert list(sample.labels) == [*forced, *words, tokenizer.eos_token_id]
+        start = options.get("decoder_start_token_id", objective.model.config.decoder_start_token_id)
+        assert batch["decoder_input_ids"][row, : len(sample.labels)].tolist() == [start, *forced, *words]
+
+
+def test_a_translator_that_must_know_the_languages_asks_for_them(tmp_path: Path) -> None:
+    start = tmp_path / "t5"
+    start.mkdir()
+    tiny_translators.t5(start, tiny_translators.train_pieces(tmp_path), tiny_translators.T5_TASKS)
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps({"source": f"cat {i}", "target": f"Katze {i}"}) + "\n" for i in range(20)))
+    result = finetune("--task", "translate", "-m", str(start), str(file), "-o", str(tmp_path / "mine"))
+    assert (result.code, "--from en --to zh" in result.stderr) == (2, True)
+
+
+def test_a_text_longer_than_the_positions_is_cut_before_the_padding_offset(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    tiny_translators.roberta(start)  # 34 places, two of which no token takes
+    examples = [Example(f"{word} " * 60, label) for word, label in [("rain", "bad"), ("book", "good")] * 4]
+    found = tiny.checkpoint(start, "roberta", "classifier")
+    run = Plan(Recipe("classify", max_steps=1), examples, [], tmp_path / "mine", found, device="cpu")
+    assert training.reading(run)[1] == 32
+    assert training.prepare(run, lambda event: None).train() is not None
+
+
+def test_a_loss_that_is_no_number_ends_the_run(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 60)
+    result = finetune(
+        "--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"), "--learning-rate", "1e30",
+        "--max-grad-norm", "0", "--batch-size", "8",
+    )  # fmt: skip
+    assert (result.code, "no number any more" in result.stderr) == (1, True)
+    assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+
+def test_a_step_without_a_label_learns_nothing() -> None:
+    from types import SimpleNamespace
+
+    from lmcli.training.loss import Loss
+
+    logits = torch.randn(1, 2, 5, requires_grad=True)
+    for count in (None, 0, torch.tensor(0)):
+        assert Loss()(SimpleNamespace(logits=logits), torch.tensor([[-100, -100]]), count).item() == 0
+
+
+def test_class_weights_leave_the_mean_as_it_is_and_forget_labels_without_examples() -> None:
+    from lmcli.training.objectives.classify import _class_weights
+
+    examples = [Example("a", "bad")] * 3 + [Example("b", "good")]
+    weights = _class_weights(examples, ["bad", "good", "neutral"])
+    assert weights.tolist() == pytest.approx([2 / 3, 2, 0])
+    assert sum(weights[["bad", "good"].index(example.answer)] for example in examples) / 4 == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("epochs = [1, 2]", "takes one value"), ("lora = 4.5", "takes a whole number"),
+     ("validation = 3", "takes a text"), ('epochs = "two"', "not a valid float")],
+)  # fmt: skip
+def test_a_recipe_with_a_wrong_value_is_told_so(line: str, told: str, encoder: Path, tmp_path: Path) -> None:
+    file, recipe = reviews(tmp_path / "reviews.jsonl", 20), tmp_path / "recipe.toml"
+    recipe.write_text(line + "\n")
+    command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"), "--check"]
+    result = finetune(*command, "--recipe", str(recipe))
+    assert (result.code, told in result.stderr) == (2, True), result.stderr
+    recipe.write_text(f'repeat = "{file}=3"\n')  # One value may stand without a list.
+    assert "54 examples to train on" in finetune(*command, "--recipe", str(recipe)).stderr
+
+
+@pytest.mark.parametrize("task", ["generate", "chat"])
+def test_an_encoder_is_no_language_model(task: str, encoder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chats.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"cat {i}", "response": f"dog {i}"}) + "\n" for i in range(20)))
+    field = ["--text-field", "prompt"] if task == "generate" else []
+    result = finetune("--task", task, "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"), *field)
+    assert (result.code, f"cannot be trained for {task}" in result.stderr) == (3, True), result.stderr
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused(encoder: Path, tmp_path: Path) -> None:
+    (encoder / "tokenizer.json").unlink()
+    file = reviews(tmp_path / "reviews.jsonl", 20)
+    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"))
+    assert (result.code, "has no tokenizer" in result.stderr) == (3, True)
+
+
+def test_a_config_that_is_none_is_told_so(decoder: Path, tmp_path: Path) -> None:
+    file, config = tmp_path / "book.txt", tmp_path / "config.json"
+    file.write_text("It was a dark night.\n" * 20)
+    for content in ("{nope", '{"model_type": "zork"}', "{}", '{"model_type": "gpt2", "n_head": "x"}'):
+        config.write_text(content)
+        result = invoke(
+            "pretrain", "--config", str(config), "--tokenizer", str(decoder), str(file), "-o", str(tmp_path / "mine")
+        )
+        assert (result.code, "is no config" in result.stderr) == (3, True), content
+
+
+def test_a_place_that_cannot_be_written_to_is_told(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 20)
+    for place, code in [(file, 2), (file / "mine", 1)]:
+        result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(place), "--force")
+        assert (result.code, str(file) in result.stderr) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [(MemoryError(), 6, "--accumulation"),
+     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 6, "--accumulation"),
+     (OSError(28, "No space left on device"), 1, "--resume"),
+     (RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"), 1, "--resume"),
+     (KeyboardInterrupt(), 130, "--resume goes on from the beginning")],
+)  # fmt: skip
+def test_a_run_that_ends_early_tells_how_to_go_on(
+    error: BaseException, code: int, told: str, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(transformers.Trainer, "train", fail)
+    file = reviews(tmp_path / "reviews.jsonl", 20)
+    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"))
+    assert (result.code, told in result.stderr) == (code, True), result.stderr
 
 
 @pytest.mark.slow

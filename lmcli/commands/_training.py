@@ -18,8 +18,8 @@ from lmcli.render import Output, pick
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
-from lmcli.training.unfinished import is_unfinished
-from lmcli.types import Checkpoint, Event, TrainingStep, Validation
+from lmcli.training.unfinished import is_unfinished, last_step
+from lmcli.types import Checkpoint, Event, Notice, TrainingStep, Validation
 
 if TYPE_CHECKING:
     from lmcli.environment import Environment
@@ -64,7 +64,13 @@ def train(
     begun = time.monotonic()
     with renderer.status("loading …"):
         run = training.prepare(plan, _logged(plan, renderer))
-    outcome = run.train()
+    try:
+        outcome = run.train()
+    except KeyboardInterrupt:
+        kept = last_step(folder)
+        since = f"step {kept}" if kept else "the beginning"
+        renderer.report(Notice(f"stopped; the same command with --resume goes on from {since}"))
+        raise
     if outcome is not None:
         finish(plan, outcome, name, checked, values, time.monotonic() - begun, renderer)
 
@@ -74,6 +80,8 @@ def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_place(folder: Path, resume: bool, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "choose another name: -o NAME")
     if force or not folder.exists():
         return
     if is_unfinished(folder):

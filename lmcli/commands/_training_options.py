@@ -52,7 +52,7 @@ def recipe_options(epochs: float, learning_rate: float | None) -> Callable[[Comm
         click.option("--label-smoothing", metavar="S", type=click.FloatRange(0, 1, max_open=True), default=0.0,
                      help="Share of the probability that goes to the wrong answers."),
         click.option("--class-weights", is_flag=True, help="Weigh rare labels up."),
-        click.option("--max-length", metavar="N", type=click.IntRange(2), help="Longest text, in tokens."),
+        click.option("--max-length", metavar="N", type=click.IntRange(8), help="Longest text, in tokens."),
         click.option("--lora", "lora_rank", metavar="RANK", type=click.IntRange(1),
                      help="Train low-rank additions to the weights alone, and merge them."),
         click.option("--patience", metavar="N", type=click.IntRange(1),
@@ -111,4 +111,23 @@ def _read_recipe(ctx: click.Context, option: click.Parameter, file: str | None) 
     unknown = next((name for name in values if name not in known), None)
     if unknown:
         raise click.BadParameter(f"{file} has an option that there is none of: {unknown}", ctx, option)
-    ctx.default_map = {str(known[name]): value for name, value in values.items()}
+    options = {each.name: each for each in ctx.command.params}
+    ctx.default_map = {
+        str(known[name]): _checked(ctx, options[known[name]], f"{file}: {name.replace('_', '-')}", value)
+        for name, value in values.items()
+    }
+
+
+def _checked(ctx: click.Context, option: click.Parameter, name: str, value: Any) -> Any:
+    """A value of a recipe as click takes one; click itself would stumble over a list, and cut 4.5 to 4."""
+    many = option.multiple if isinstance(option, click.Option) else option.nargs == -1
+    if many:
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str) for one in values):
+            raise click.BadParameter(f"{name} takes a text, or a list of texts", ctx, option)
+        return values
+    if isinstance(value, list | dict):
+        raise click.BadParameter(f"{name} takes one value", ctx, option)
+    if isinstance(option.type, click.types.IntParamType) and isinstance(value, bool | float):
+        raise click.BadParameter(f"{name} takes a whole number", ctx, option)
+    return value

@@ -21,6 +21,8 @@ class Loss:
 
     def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        # A step may have no label at all: of a block of one token nothing comes next.
+        count = max(count, 1) if isinstance(count, int) else count.clamp(min=1)
         return cross_entropies(outputs.logits, labels, self._weights, self._smoothing).sum() / count
 
 

@@ -38,5 +38,10 @@ class Plan:
         source = self.checkpoint.path / "model.safetensors" if self.checkpoint else self.config
         digest.update(f"{source} {self.tokenizer}".encode())
         for example in (*self.train, None, *self.validation):
-            digest.update(repr(example and (example.text, example.answer, example.messages)).encode())
+            digest.update(repr(example and _content(example)).encode())
         return digest.hexdigest()[:16]
+
+
+def _content(example: Example) -> tuple[object, ...]:
+    second = () if example.second is None else (example.second,)
+    return (example.text, example.answer, example.messages, *second)

@@ -16,11 +16,13 @@ from transformers.utils import logging
 
 from lmcli.engine.device import has_bf16, pick_device
 from lmcli.engine.linear import prefill_dtype
+from lmcli.errors import InputError
 from lmcli.training import objectives
+from lmcli.training.failures import failures
 from lmcli.training.objectives import Objective
 from lmcli.training.plan import Plan
 from lmcli.training.trainer import Precision, ScheduledTrainer, Validating
-from lmcli.training.unfinished import close_run, open_run
+from lmcli.training.unfinished import close_run, open_run, step_of
 from lmcli.types import Event, Notice
 
 # Several processes (torchrun, accelerate launch) say so in their environment.
@@ -47,8 +49,8 @@ class Run:
         self._main = os.environ.get(_RANK, "0") == "0"
         self._report = report if self._main else lambda event: None
         self._plan = plan
-        folder, self._last = open_run(plan, self._main)
-        with _without_advice():
+        with failures(plan), _without_advice():
+            folder, self._last = open_run(plan, self._main)
             self._objective = objectives.build(plan)
             self._trainer = _trainer(plan, self._objective, folder, self._report)
 
@@ -59,12 +61,16 @@ class Run:
         """
         if self._last is not None:
             self._report(Notice(f"going on from step {self._last.name.rpartition('-')[2]}"))
-        with _without_advice():
-            self._trainer.train(resume_from_checkpoint=None if self._last is None else str(self._last))
+        with failures(self._plan), _without_advice():
+            if self._last is not None and step_of(self._last) >= self._trainer.args.max_steps:
+                self._trainer.restore(self._last)  # It was stopped between its last step and the end.
+            else:
+                self._trainer.train(resume_from_checkpoint=None if self._last is None else str(self._last))
             outcome = _outcome(self._trainer)
         if not self._main:
             return None
-        _write(self._trainer.model, self._objective, self._plan.folder)
+        with failures(self._plan):
+            _write(self._trainer.model, self._objective, self._plan.folder)
         close_run(self._plan)
         return outcome
 
@@ -82,6 +88,8 @@ def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[E
     if plan.recipe.lora_rank:
         model = _with_lora(model, objective, plan.recipe.lora_rank)
     train = objective.samples(plan.train)
+    if not train:
+        raise InputError("what is to be learned lies behind the longest that is read", "take a larger --max-length")
     validating = Validating(plan.validation, objective.samples(plan.validation) if plan.validation else [])
     processes = int(os.environ.get(_PROCESSES, "1"))
     return ScheduledTrainer(
@@ -92,9 +100,20 @@ def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[E
 def _with_lora(model: Any, objective: Objective, rank: int) -> Any:
     """Low-rank additions to every linear layer but the head, which is trained whole where it is new."""
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task
-    )
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task,
+        trainable_token_indices=_new_tokens(model, objective),
+    )  # fmt: skip
     return get_peft_model(model, config)
+
+
+def _new_tokens(model: Any, objective: Objective) -> dict[str, list[int]] | None:
+    """The rows of tokens that mean nothing yet, by the embedding that has them: they are trained whole."""
+    new = list(getattr(objective, "new_tokens", ()))
+    ends = [model.get_input_embeddings()]
+    if not model.config.tie_word_embeddings:
+        ends.append(model.get_output_embeddings())
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(end)]: new for end in ends} if new else None
 
 
 def _precision(plan: Plan) -> Precision:

@@ -15,9 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from lmcli.data.examples import Example
+from lmcli.errors import LmcliError
 from lmcli.render.live_run import STEPS, VALIDATION
 from lmcli.training.loss import IGNORED, Loss, cross_entropies
 from lmcli.training.objectives import Objective, Sample
@@ -87,6 +95,14 @@ class ScheduledTrainer(Trainer):
         self._objective, self._recipe, self._validating = objective, recipe, validating
         self._precision, self._report = precision, report
 
+    def restore(self, checkpoint: Path) -> None:
+        """The model that a run kept, whose last step `checkpoint` is; trained on, it would take a step too many."""
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if self.state.best_model_checkpoint:
+            self._load_best_model()
+        else:
+            self._load_from_checkpoint(str(checkpoint))
+
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
@@ -123,7 +139,7 @@ class ScheduledTrainer(Trainer):
         with self.compute_loss_context_manager():
             logits = self.model(**batch).logits  # Wrapped, it would wait for processes that have fewer batches.
             loss = cross_entropies(logits, labels).sum()
-        counted = torch.stack([loss.double(), (labels != IGNORED).sum()]).cpu()
+        counted = torch.stack([loss, (labels != IGNORED).sum()]).cpu().double()  # No GPU of Apple's has float64.
         return counted, self._objective.predict(logits)
 
     def _gathered(self, total: Tensor) -> Tensor:
@@ -141,6 +157,7 @@ class ScheduledTrainer(Trainer):
 
     def _figures(self, total: Tensor, predictions: list[Any]) -> dict[str, float]:
         loss = (total[0] / total[1].clamp(min=1)).item()
+        _check_finite(loss, self.state.global_step)
         figures = {"loss": loss} | self._objective.measure(self._validating.examples, predictions, loss)
         named = {f"eval_{name}": value for name, value in figures.items()}
         named[_BEST] = self.state.global_step if self._is_best(named) else 0
@@ -179,6 +196,8 @@ class _Reporting(TrainerCallback):
             self._report(Progress(state.global_step, state.max_steps, STEPS))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if "loss" in logs:
+            _check_finite(logs["loss"], state.global_step)
         if not state.is_world_process_zero or "loss" not in logs or self._last is None:
             return
         (before, then), now = self._last, time.perf_counter()
@@ -214,7 +233,7 @@ def _arguments(
     recipe: Recipe, objective: Objective, folder: Path, precision: Precision, steps: int, validates: bool
 ) -> TrainingArguments:
     every = recipe.evaluate_every or max(math.ceil(steps / recipe.epochs), 1)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=1,  # An item of the dataset is a batch.
         num_train_epochs=1,
@@ -228,6 +247,7 @@ def _arguments(
         use_cpu=precision.device.type == "cpu",
         seed=recipe.seed,
         logging_steps=max(steps // _REPORTS, 1),
+        logging_nan_inf_filter=False,  # It would tell of a loss that is none as of one that is.
         eval_strategy="steps" if validates else "no",
         eval_steps=every,
         save_strategy="steps",
@@ -242,6 +262,18 @@ def _arguments(
         report_to=[],
         disable_tqdm=True,
     )
+    if arguments.device.type == "cuda":
+        # A process has one GPU. With several the trainer would draw as many items, each a batch of ours, at a time.
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise LmcliError(
+            f"at step {step} the loss is no number any more: the steps are too large",
+            "begin anew with --force and a third of the --learning-rate, or a longer --warmup",
+        )
 
 
 def _only(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -44,6 +44,12 @@ def is_unfinished(folder: Path) -> bool:
     return _read(folder / _FOLDER / _PLAN) is not None
 
 
+def last_step(folder: Path) -> int | None:
+    """The step from which a run in `folder` would go on; None where it would begin anew."""
+    last = _last_checkpoint(folder / _FOLDER)
+    return None if last is None else step_of(last)
+
+
 def close_run(plan: Plan) -> None:
     """The run is finished: its checkpoint is all that is kept."""
     shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from lmcli.data.examples import Example
 from lmcli.evaluation import classification
 from lmcli.training.limits import longest
-from lmcli.training.models import load_model, load_tokenizer
+from lmcli.training.models import load_config, load_model, load_tokenizer
 from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
@@ -78,13 +78,16 @@ def _labels(plan: Plan) -> list[str]:
     """The checkpoint's own labels in their order where they are those of the examples, else these sorted."""
     found = {example.answer for example in (*plan.train, *plan.validation)}
     if plan.checkpoint:
-        own = AutoConfig.from_pretrained(plan.checkpoint.path, local_files_only=True).id2label or {}
-        if found <= set(own.values()) and not all(str(label).startswith("LABEL_") for label in own.values()):
+        own = load_config(plan).id2label or {}
+        if found <= set(own.values()):
             return [own[i] for i in sorted(own)]
+    if all(label.isdecimal() for label in found):
+        return sorted(found, key=lambda label: (int(label), label))  # 2 stands before 10.
     return sorted(found)
 
 
 def _class_weights(examples: Sequence[Example], labels: Sequence[str]) -> Tensor:
-    """For each label how rare it is, such that the mean over all examples is 1."""
+    """For each label how rare it is, such that the mean over all examples is 1; 0 for what no example has."""
     counts = Counter(example.answer for example in examples)
-    return torch.tensor([len(examples) / (len(labels) * max(counts[label], 1)) for label in labels])
+    shares = [len(counts) * counts[label] / len(examples) for label in labels]
+    return torch.tensor([1 / share if share else 0.0 for share in shares])

@@ -26,7 +26,8 @@ def build(plan: Plan) -> ContinueText:
 
 
 class ContinueText:
-    """The texts behind one another, with the end token between them, in blocks of one length: nothing is cut off."""
+    """The texts behind one another, each as the tokenizer begins it and with the end token behind it, in blocks of one
+    length: nothing is cut off."""
 
     metric, higher, lora_task = "loss", False, "CAUSAL_LM"
     weights = None
@@ -37,7 +38,8 @@ class ContinueText:
         self._longest = longest(plan.recipe, self.model.config, self.tokenizer)
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
-        blocks = packed(self.tokenizer, [example.text for example in examples], self._longest)
+        texts = [example.text for example in examples]
+        blocks = packed(self.tokenizer, texts, self._longest, _beginning(self.tokenizer))
         return [Sample(block, block) for block in blocks]
 
     def collate(self, samples: Sequence[Sample], step: int) -> dict[str, Tensor]:
@@ -55,12 +57,20 @@ class ContinueText:
         return {"perplexity": math.exp(min(loss, _LARGEST))}
 
 
-def packed(tokenizer: Any, texts: Sequence[str], block: int) -> list[array[int]]:
-    """The tokens of all texts, the end token behind each, in blocks of `block` tokens; the last may be shorter."""
+def packed(tokenizer: Any, texts: Sequence[str], block: int, beginning: Sequence[int] = ()) -> list[array[int]]:
+    """The tokens of all texts, `beginning` before and the end token behind each, in blocks of `block` tokens; the last
+    may be shorter."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     stream = array("i")
     for tokens in tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+        stream.extend(beginning)
         stream.extend(tokens)
         if end is not None:
             stream.append(end)
     return [stream[start : start + block] for start in range(0, math.ceil(len(stream) / block) * block, block)]
+
+
+def _beginning(tokenizer: Any) -> list[int]:
+    """The token that a prompt begins with, where the tokenizer puts one: the model must have seen it."""
+    begin, put = tokenizer.bos_token_id, tokenizer("")["input_ids"]
+    return [begin] if begin is not None and put[:1] == [begin] else []

@@ -13,12 +13,15 @@ from transformers import AutoModelForSeq2SeqLM
 
 from lmcli.data.examples import Example
 from lmcli.engine.translation_codes import TranslationCodes
+from lmcli.errors import UsageError
 from lmcli.training.limits import longest
 from lmcli.training.loss import IGNORED
 from lmcli.training.models import load_model, load_tokenizer
 from lmcli.training.objectives import Sample
 from lmcli.training.padding import pad
 from lmcli.training.plan import Plan
+
+_TOLD_BY_NAME = ("t5", "mt5", "umt5")  # in words: translate English to German
 
 
 def build(plan: Plan) -> Rewrite:
@@ -38,10 +41,13 @@ class Rewrite:
         if bias is not None and not bias.any():
             # Marian's and BART's is almost always 0; added to logits in bf16, a float32 one would copy them.
             self.model.final_logits_bias = bias.to(torch.bfloat16)
-        name = plan.checkpoint.name if plan.checkpoint else "this config"
-        self._codes = TranslationCodes(name, self.model.config.to_dict(), self.tokenizer)
+        self._name = plan.checkpoint.name if plan.checkpoint else "this config"
+        config = self.model.config.to_dict()
+        self._codes = TranslationCodes(self._name, config, self.tokenizer)
+        self._translates = plan.recipe.task == "translate"
+        self._asks_for_source = self._codes.asks_for_target or config["model_type"] in _TOLD_BY_NAME
         self._longest = longest(plan.recipe, self.model.config, self.tokenizer)
-        self._start = self.model.config.decoder_start_token_id
+        self._start = _start(self.model)
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
         """Texts and answers are cut at their longest; the checks have counted how many are."""
@@ -57,7 +63,8 @@ class Rewrite:
     def collate(self, samples: Sequence[Sample], step: int) -> dict[str, Tensor]:
         labels = pad([sample.labels for sample in samples], IGNORED)
         padding = self.tokenizer.pad_token_id
-        before = torch.full((len(samples), 1), self._start)
+        # The first mBART writes a text's language first of all.
+        before = torch.tensor([sample.more.get("start", [self._start]) for sample in samples])
         return {
             "input_ids": pad([sample.inputs for sample in samples], padding),
             "attention_mask": pad([[1] * len(sample.inputs) for sample in samples], 0),
@@ -72,17 +79,48 @@ class Rewrite:
         return {}
 
     def _encode(self, examples: Sequence[Example], languages: tuple[str, str] | None) -> list[Sample]:
-        prefix = self._prefix(languages)
-        limits = {"truncation": True, "max_length": self._longest, "return_attention_mask": False}
-        inputs = self.tokenizer([prefix + example.text for example in examples], **limits)["input_ids"]
-        answers = self.tokenizer(text_target=[example.answer for example in examples], **limits)["input_ids"]
-        return [Sample(array("i", text), array("i", answer)) for text, answer in zip(inputs, answers, strict=True)]
+        prefix, options = self._select(languages)
+        limits = {"truncation": True, "return_attention_mask": False}
+        inputs = self.tokenizer([prefix + example.text for example in examples], max_length=self._longest, **limits)
+        first, start = options.get("forced_bos_token_id"), options.get("decoder_start_token_id")
+        if first is None and start is None:
+            targets = self.tokenizer(
+                text_target=[example.answer for example in examples], max_length=self._longest, **limits
+            )
+            answers = targets["input_ids"]
+        else:
+            answers = self._told(examples, first)
+        more = {} if start is None else {"start": [start]}
+        pairs = zip(inputs["input_ids"], answers, strict=True)
+        return [Sample(array("i", text), array("i", answer), more) for text, answer in pairs]
 
-    def _prefix(self, languages: tuple[str, str] | None) -> str:
-        """What the checkpoint is told before a text; its tokenizer is told the answer's language too."""
-        if languages is None:
-            return self._codes.select(None, None)[0]
-        prefix, options = self._codes.select(*languages)
-        if "forced_bos_token_id" in options and hasattr(self.tokenizer, "tgt_lang"):
-            self.tokenizer.tgt_lang = self.tokenizer.convert_ids_to_tokens(options["forced_bos_token_id"])
-        return prefix
+    def _told(self, examples: Sequence[Example], first: int | None) -> list[list[int]]:
+        """Answers as they are written where the language is told by a token: that one, the words, and the end.
+
+        Tokenizers have the language elsewhere, or ask for it by other names. Such checkpoints have one vocabulary.
+        """
+        begin, end = [] if first is None else [first], [self.tokenizer.eos_token_id]
+        words = self.tokenizer(
+            [example.answer for example in examples], add_special_tokens=False, truncation=True,
+            max_length=self._longest - len(begin) - 1, return_attention_mask=False,
+        )["input_ids"]  # fmt: skip
+        return [[*begin, *answer, *end] for answer in words]
+
+    def _select(self, languages: tuple[str, str] | None) -> tuple[str, dict[str, Any]]:
+        """What a text begins with, and what says which language is written, both as when the checkpoint is used."""
+        if languages is not None:
+            return self._codes.select(*languages)
+        if self._translates and self._asks_for_source:
+            raise UsageError(f"{self._name} has to be told the languages", "name them: --from en --to zh")
+        if self._codes.asks_for_target:
+            raise UsageError(f"{self._name} is for translation", "--task translate, or another checkpoint: -m NAME")
+        return self._codes.select(None, None)
+
+
+def _start(model: Any) -> int:
+    """The token that an answer is begun after. T5 begins with padding where its config does not say."""
+    for config in (model.config, model.generation_config):
+        start = getattr(config, "decoder_start_token_id", None)
+        if start is not None:
+            return int(start)
+    return int(model.config.pad_token_id)
