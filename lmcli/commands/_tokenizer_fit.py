@@ -17,7 +17,7 @@ EPILOG = """\b
 Examples:
   lmcli tokenizer fit all-minilm reviews.csv -o small --size 16000
   lmcli tokenizer fit all-minilm en.csv zh.csv -o both --add-characters
-  lmcli tokenizer fit all-minilm en.csv zh.csv -o both --add-characters --add-words 4000 --pairs en-zh.tsv
+  lmcli tokenizer fit all-minilm en.csv zh.csv -o both --add-characters --pairs en-zh.tsv
 """
 
 
@@ -27,12 +27,10 @@ Examples:
 @click.option("-o", "--output", required=True, metavar="NAME", help="Its name, or a folder to write.")
 @click.option("--size", metavar="N", type=click.IntRange(1), help="Pieces at most; else all that the texts use.")
 @click.option("--add-characters", "characters", is_flag=True, help="Add the characters that it lacks.")
-@click.option("--add-words", "words", metavar="N", type=click.IntRange(0), default=0,
-              help="Add the N most frequent words of Chinese and other scripts without spaces.")  # fmt: skip
 @click.option("--pairs", metavar="FILE", multiple=True, type=click.Path(),
-              help="Sentences and their translations, from which new pieces learn what they mean.")  # fmt: skip
+              help="Sentences and their translations: from them new characters learn what they mean.")  # fmt: skip
 @click.option("--from", "origin", metavar="LANG", help="Language in the pairs that the checkpoint knows.")
-@click.option("--to", "target", metavar="LANG", help="Language in the pairs of the new pieces.")
+@click.option("--to", "target", metavar="LANG", help="Language in the pairs of the new characters.")
 @click.option("--field", "fields", metavar="NAME", multiple=True, help="Column with texts; may be given several times.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint that is there.")
 @output_options
@@ -40,7 +38,7 @@ Examples:
 def command(environment: Environment, renderer: Renderer, **values: Any) -> None:
     """Write the encoder REF with a vocabulary that fits the texts in FILEs: word pieces they do not use are dropped.
 
-    Each piece costs an embedding. A smaller checkpoint is to be trained further, and one with new pieces must be.
+    Each piece costs an embedding. A smaller checkpoint is to be trained further, and one with new characters must be.
     """
     from lmcli.commands._vocabulary_fit import fit
 

@@ -28,15 +28,15 @@ def fit(environment: Environment, values: Mapping[str, Any], renderer: Renderer)
     name, folder = checkpoints.place(values["output"], choice.settings)
     if folder.exists() and not values["force"]:
         raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
-    if values["pairs"] and not (values["characters"] or values["words"]):
-        raise UsageError("--pairs are for new pieces", "add some: --add-characters, --add-words 4000")
+    if values["pairs"] and not values["characters"]:
+        raise UsageError("--pairs are for new characters", "add them: --add-characters")
     pairs = _pairs(values["pairs"], values["origin"], values["target"])
     texts = [text for group in read_texts(values["files"], values["fields"], ()).values() for text in group]
     source = choice.checkpoint("finetune", renderer)
     # Importing torch takes a moment: first the command line must be right.
     from lmcli.training.vocabulary import VocabularyPlan, fit_vocabulary
 
-    plan = VocabularyPlan(values["size"], values["characters"], values["words"])
+    plan = VocabularyPlan(values["size"], values["characters"])
     both = [*texts, *(text for pair in pairs for text in pair)]
     renderer.report(Notice(f"fitting the vocabulary of {source.name} to {len(both):,} texts"))
     with renderer.status("fitting a vocabulary …"):
@@ -63,6 +63,6 @@ def _rows(fitted: FittedVocabulary, sizes: tuple[int, int]) -> Iterator[dict[str
     ):  # fmt: skip
         yield {"property": name, "before": before, "after": after}
     for name, count in (
-        ("characters added", fitted.characters), ("words added", fitted.words), ("with translations", fitted.aligned),
+        ("characters added", fitted.characters), ("of these with translations", fitted.aligned),
     ):  # fmt: skip
         yield {"property": name, "before": None, "after": count}

@@ -1,4 +1,4 @@
-"""A vocabulary of word pieces fitted to texts: what they do not use goes, characters and words that it lacks come.
+"""A vocabulary of word pieces fitted to texts: pieces that they do not use go, characters that it lacks come.
 
 Little in a small encoder weighs as much as its embeddings, one for every piece of the vocabulary.
 """
@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from lmcli.checkpoints.checkpoint import WEIGHTS, read_config, weight_files
@@ -27,35 +27,32 @@ from lmcli.training.wordpiece import WordPiece
 _UNSPACED = (
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-_LEAST_CHARACTER, _LEAST_WORD = 2, 8  # times that one must be met
-_LONGEST_WORD = 4  # characters; longer ones are clauses that some text repeats
+_LEAST = 2  # times that a character must be met
 _UNUSED = re.compile(r"\[unused\d+\]")  # BERT has a thousand of them
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 
 
 @dataclass(frozen=True)
 class VocabularyPlan:
-    """What becomes of a vocabulary: `size` pieces at most, None for all that the texts use; whether the characters
-    that it lacks are added; and how many of the most frequent words of scripts that put no space between words.
+    """What becomes of a vocabulary: `size` pieces at most, None for all that the texts use, and whether the characters
+    that it lacks are added.
     """
 
     size: int | None = None
     characters: bool = False
-    words: int = 0
 
 
 @dataclass(frozen=True)
 class FittedVocabulary:
     """Before and after: the pieces, and of the texts the tokens and those of them that stand for something unknown.
 
-    `aligned` of the added `characters` and `words` begin with the embeddings of their translations.
+    `aligned` of the added `characters` begin with the embeddings of their translations.
     """
 
     pieces: tuple[int, int]
     tokens: tuple[int, int]
     unknowns: tuple[int, int]
     characters: int
-    words: int
     aligned: int
 
 
@@ -75,46 +72,30 @@ def fit_vocabulary(
     old = WordPiece.read(source)
     counts = old.counts(texts)
     characters = _new_characters(old, texts) if plan.characters else []
-    words = _frequent_words(texts, plan.words) if plan.words else []
-    kept = _kept(old, counts, None if plan.size is None else plan.size - len(characters) - len(words))
-    new = old.with_pieces([*kept, *characters], words)
+    kept = _kept(old, counts, None if plan.size is None else plan.size - len(characters))
+    new = old.with_pieces([*kept, *characters])
     weights = _read_weights(source)
-    standing = _standing_for(old, new, pairs, {new.ids[piece] for piece in (*characters, *words, *_unspaced(kept))})
+    standing = _standing_for(old, new, pairs, {new.ids[piece] for piece in (*characters, *_unspaced(kept))})
     rows = torch.tensor([old.ids[piece] for piece in kept])
     resized = {name: _resized(name, each, old.size, rows, new.size, standing) for name, each in weights.items()}
     with new_folder(folder, sum(each.nbytes for each in resized.values())) as part:
         copy_companions(source, part)
         new.write(part)
-        config = read_config(source) | {"vocab_size": new.size}
+        config = _renumbered(read_config(source), old, new) | {"vocab_size": new.size}
         (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         save_file(resized, part / WEIGHTS, {"format": "pt"})
         (part / WEIGHTS).chmod(0o644)  # It is written for its owner alone.
     after = new.counts(texts)
     return FittedVocabulary(
         (old.size, new.size), (counts.total(), after.total()), (old.unknowns(counts), new.unknowns(after)),
-        len(characters), len(words), sum(token >= len(kept) for token in standing),
+        len(characters), sum(token >= len(kept) for token in standing),
     )  # fmt: skip
 
 
 def _new_characters(old: WordPiece, texts: Sequence[str]) -> list[str]:
     """The characters that the vocabulary lacks, the most frequent first."""
     counts = Counter(character for text in texts for character in old.normalized(text) if not character.isspace())
-    return [each for each, count in counts.most_common() if count >= _LEAST_CHARACTER and each not in old.ids]
-
-
-def _frequent_words(texts: Sequence[str], most: int) -> list[str]:
-    """Words of scripts without spaces, the most frequent first, as a unigram model parts their runs (Kudo 2018)."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f"{_UNSPACED}+"), "removed", invert=True)
-    characters = len(set("".join(texts)))
-    trainer = trainers.UnigramTrainer(
-        vocab_size=characters + 2 * most, max_piece_length=_LONGEST_WORD, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer, len(texts))
-    parted = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    counts = Counter(token for each in parted for token in each.ids)
-    words = ((str(tokenizer.id_to_token(token)), count) for token, count in counts.most_common())
-    return [word for word, count in words if len(word) > 1 and count >= _LEAST_WORD][:most]
+    return [each for each, count in counts.most_common() if count >= _LEAST and each not in old.ids]
 
 
 def _kept(old: WordPiece, counts: Counter[int], room: int | None) -> list[str]:
@@ -184,6 +165,15 @@ def _drawn(kept: Tensor, count: int) -> Tensor:
     """So many rows like those that are kept: of the same mean and standard deviation in each column."""
     noise = torch.randn(count, *kept.shape[1:], generator=torch.Generator().manual_seed(0))
     return kept.mean(0) + kept.std(0) * noise
+
+
+def _renumbered(config: dict[str, Any], old: WordPiece, new: WordPiece) -> dict[str, Any]:
+    """The config with its special tokens' new numbers: pad_token_id and others."""
+    pieces = {number: piece for piece, number in old.ids.items()}
+    return {
+        name: new.ids[pieces[value]] if name.endswith("_token_id") and value in pieces else value
+        for name, value in config.items()
+    }
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

@@ -71,42 +71,33 @@ class WordPiece:
         """How many of the tokens stand for something without a piece."""
         return counts[self._unknown]
 
-    def with_pieces(self, pieces: Sequence[str], words: Sequence[str]) -> WordPiece:
-        """The same tokenizer with these pieces, numbered in their order, and behind them `words`.
-
-        A word of a script that puts no space between words is no piece, for then each would be needed twice, with and
-        without the prefix. It is an added token: the longest that fits is taken, from the left.
-        """
+    def with_pieces(self, pieces: Sequence[str]) -> WordPiece:
+        """The same tokenizer with these pieces, numbered in their order."""
         ids = {piece: number for number, piece in enumerate(pieces)}
-        content = json.loads(json.dumps(self._content))
+        content: dict[str, Any] = json.loads(json.dumps(self._content))
         content["model"]["vocab"] = ids
         content["added_tokens"] = [
             {**each, "id": ids[each["content"]]} for each in content["added_tokens"] if each["content"] in ids
-        ] + [_added(word, len(pieces) + number) for number, word in enumerate(words)]
+        ]
         _renumber(content["post_processor"], ids)
         return WordPiece(content)
 
     def write(self, folder: Path) -> None:
-        """tokenizer.json and, for transformers, tokenizer_config.json; vocab.txt has no room for added tokens."""
+        """tokenizer.json, and the files beside it that tell of the pieces' numbers too."""
         text = json.dumps(self._content, ensure_ascii=False, separators=(",", ":"))
         (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-        (folder / "vocab.txt").unlink(missing_ok=True)
+        if (folder / "vocab.txt").is_file():
+            lines = sorted(self._content["model"]["vocab"], key=self.ids.__getitem__)
+            (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         file = folder / "tokenizer_config.json"
-        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        config = {name: value for name, value in config.items() if name not in _OUTDATED}
-        # transformers builds a BertTokenizer anew from its vocabulary, without the added tokens.
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-        file.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        if file.is_file():
+            config = json.loads(file.read_text(encoding="utf-8"))
+            config = {name: value for name, value in config.items() if name not in _OUTDATED}
+            file.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
     def _encode(self, texts: Sequence[str]) -> Iterator[Encoding]:
         for start in range(0, len(texts), _BATCH):
             yield from self._tokenizer.encode_batch_fast(texts[start : start + _BATCH], add_special_tokens=False)
-
-
-def _added(word: str, number: int) -> dict[str, Any]:
-    # Not normalized: the normalizer would part its characters.
-    return {"id": number, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-            "special": False}  # fmt: skip
 
 
 def _renumber(processor: dict[str, Any] | None, ids: dict[str, int]) -> None:
