@@ -9,6 +9,7 @@ from lmcli.commands._subcommands import Subcommands
 EPILOG = """\b
 Examples:
   lmcli tokenizer train --model bpe --size 16000 books/*.txt -o books-tokenizer
+  lmcli tokenizer fit ./minilm reviews.csv -o minilm-small --size 16000
 """
 
 
