@@ -32,7 +32,7 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     file = tmp_path / "pairs.tsv"
-    file.write_text("en\tzh\n" + "".join(f"{en}\t{zh}\n" for en, zh in PAIRS), encoding="utf-8")
+    file.write_text("en\tzh\n" + "".join(f"{en}\t{zh}\n" for en, zh in PAIRS * 9), encoding="utf-8")
     return file
 
 
@@ -76,9 +76,39 @@ def test_a_translators_tokenizer_has_a_mark_for_each_language(pairs: Path, tmp_p
     tokens = tokenizer.convert_ids_to_tokens(tokenizer(">>zh<< I read.")["input_ids"])
     assert tokens[0] == ">>zh<<"
     assert tokens[-1] == "</s>"
-    # A word is the same piece at the beginning as within.
+    # A word is the same piece behind a mark as at the beginning.
     assert tokens[1:-1] == tokenizer.tokenize("I read.")
     assert tokenizer.decode(tokenizer("我读 .NET 书，！")["input_ids"], skip_special_tokens=True) == "我读 .NET 书，！"
+
+
+@pytest.mark.parametrize("method", ["bpe", "unigram"])
+def test_chinese_characters_stand_alone_where_they_are_told_to(method: str, pairs: Path, tmp_path: Path) -> None:
+    lengths = {}
+    for flags in ([], ["--characters"]):
+        result = invoke(
+            *[
+                "tokenizer",
+                "train",
+                str(pairs),
+                "-o",
+                str(tmp_path / "t"),
+                "--model",
+                method,
+                "--size",
+                "400",
+                "--force",
+            ],
+            *["--for", "translate", "--languages", "en,zh", *flags],
+        )
+        assert result.code == 0, result.stderr
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "t")
+        for source in (">>en<< 我读一本书。", ">>en<<我读一本书。"):
+            ids = tokenizer(source)["input_ids"]
+            assert tokenizer.decode(ids, skip_special_tokens=True) == "我读一本书。"
+            lengths[bool(flags)] = len(ids) - 2
+    assert lengths[True] == len("我读一本书。")
+    if method == "bpe":  # Unigram finds no phrase in so few sentences.
+        assert lengths[False] < lengths[True]
 
 
 def test_columns_are_learned_from_by_name(tmp_path: Path) -> None:

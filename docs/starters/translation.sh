@@ -8,12 +8,14 @@ work=${2:-translation-work}
 python "$recipe/translation_data.py" "$data" "$work"
 cp "$recipe/translation-config.json" "$recipe/translation.toml" "$work"
 cd "$work"
-[ -d tokenizer ] || lmcli tokenizer train --for translate --languages en,zh --model unigram --size 8000 \
+[ -d tokenizer ] || lmcli tokenizer train --for translate --languages en,zh --characters --size 10000 \
     --texts 400000 --max-length 256 vocabulary.tsv -o tokenizer
 # A run that was stopped goes on: sh translation.sh DATA WORK again.
-lmcli pretrain --recipe translation.toml everyday.tsv technical.tsv -o ./starter-translation --resume
-# Another sitting begins with the weights of the last, at a lower rate:
-#   lmcli finetune --recipe sitting.toml -m ./starter-translation everyday.tsv technical.tsv -o ./second
+resume=$([ -d starter-translation ] && echo --resume || true)
+lmcli pretrain --recipe translation.toml everyday.tsv technical.tsv -o ./starter-translation $resume
+# Another sitting begins with the weights of the last:
+#   lmcli finetune --task translate -m ./starter-translation --both-ways --batch-tokens 1200 --learning-rate 6e-4 \
+#       --label-smoothing 0.1 --validation validation.tsv --repeat everyday.tsv=6 everyday.tsv technical.tsv -o ./second
 for set in tatoeba msdocs_human captions3am; do
     [ -f "$data/${set}_dev.tsv" ] || continue
     lmcli evaluate "$data/${set}_dev.tsv" --task translate --from en --to zh -m ./starter-translation

@@ -19,7 +19,7 @@ Pair = tuple[str, str]  # English, Chinese
 
 EVERYDAY = "tatoeba"
 # Of each set of documents: short pairs to train on, and pairs of any length that the vocabulary is learned from.
-TECHNICAL = {"msdocs_human": (21_500, 60_000), "pythondocs": (4_300, 20_000), "tensorflowdocs": (2_200, 6_000)}
+TECHNICAL = {"msdocs_human": (10_800, 60_000), "pythondocs": (2_100, 20_000), "tensorflowdocs": (1_100, 6_000)}
 HELD_OUT = 400
 LONGEST = (90, 40)  # characters of English and of Chinese: two cores learn little from long sentences in the time
 _HAN = re.compile(r"[㐀-鿿]")

@@ -19,7 +19,6 @@ Examples:
   lmcli tokenizer train --for masked --size 8000 reviews.csv -o reviews-tokenizer
   lmcli tokenizer train --for translate --languages en,zh pairs.tsv --model unigram -o en-zh
 """
-COLUMNS = {"property": "PROPERTY", "value": "VALUE"}
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -33,6 +32,7 @@ COLUMNS = {"property": "PROPERTY", "value": "VALUE"}
               show_default=True, help="What it is for decides its special tokens.")  # fmt: skip
 @click.option("--field", "fields", metavar="NAME", multiple=True, help="Column with texts; may be given several times.")
 @click.option("--languages", metavar="CODES", default="", help="Languages to translate into, as in en,zh.")
+@click.option("--characters", is_flag=True, help="Chinese characters and their like are tokens of their own.")
 @click.option("--texts", "sample", metavar="N", type=click.IntRange(1), default=200_000, show_default=True,
               help="Learn from so many texts at most, drawn at random.")  # fmt: skip
 @click.option("--max-length", metavar="N", type=click.IntRange(1), default=512, show_default=True,

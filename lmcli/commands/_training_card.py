@@ -37,8 +37,9 @@ def finish(
         Card(
             name, plan.recipe, _card_data(values, checked, removed), plan.checkpoint,
             tuple(sorted(labels)), tuple(sorted(languages)), outcome.parameters, kept,
-            metric="macro_f1" if labels else "loss", steps=outcome.steps, seconds=seconds, license=values["license"],
-            data_license=values["data_license"], attribution=values["attribution"],
+            metric="macro_f1" if labels else "loss", steps=outcome.steps, seconds=seconds, device=outcome.device,
+            dtype=outcome.dtype, license=values["license"], data_license=values["data_license"],
+            attribution=values["attribution"],
             command=shlex.join(["lmcli", *sys.argv[1:]]),
         ),
     )  # fmt: skip

@@ -35,7 +35,7 @@ def train(values: Mapping[str, Any], renderer: Renderer) -> None:
 
     plan = training.TokenizerPlan(
         values["method"], values["size"], values["use"], languages if values["use"] == "translate" else (),
-        values["max_length"], values["sample"], values["seed"],
+        values["max_length"], values["sample"], values["seed"], values["characters"],
     )  # fmt: skip
     renderer.report(Notice(f"learning {plan.size:,} tokens from {sum(map(len, texts.values())):,} texts"))
     with renderer.status("learning a vocabulary …"):

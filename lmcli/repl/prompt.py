@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -56,7 +57,7 @@ class Prompt:
         self._session.app.before_render += self._before_render
         self._session.app.after_render += self._after_render
         self._session.default_buffer.on_text_changed += self._on_text_changed
-        loading.on_end(self._session.app.invalidate)
+        loading.on_end(self._redraw)
 
     def read(self, draft: str) -> str:
         self._interrupts = 0
@@ -65,6 +66,11 @@ class Prompt:
             return self._session.prompt(default=draft)
         except EOFError:
             raise Left(0) from None
+
+    def _redraw(self) -> None:
+        """Draw the prompt anew where it still waits; a line that was entered meanwhile took its event loop along."""
+        with suppress(RuntimeError):
+            self._session.app.invalidate()
 
     def _type(self, text: str) -> None:
         """Have the prompt begin with these keys."""

@@ -31,12 +31,15 @@ _PROCESSES, _RANK = "WORLD_SIZE", "RANK"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the step of the checkpoint that was kept, all steps, and how many parameters were trained."""
+    """What a run came to: the step of the checkpoint that was kept, all steps, how many parameters were trained, and
+    where and in which precision the products were computed."""
 
     step: int
     steps: int
     trained_parameters: int
     parameters: int
+    device: str
+    dtype: str
 
 
 class Run:
@@ -126,10 +129,15 @@ def _precision(plan: Plan) -> Precision:
 
 
 def _outcome(trainer: ScheduledTrainer) -> Outcome:
-    state, parameters = trainer.state, list(trainer.model.parameters())
-    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    return Outcome(state.best_global_step or state.global_step, state.global_step, trained,
-                   sum(parameter.numel() for parameter in parameters))  # fmt: skip
+    state, parameters, precision = trainer.state, list(trainer.model.parameters()), trainer.precision
+    return Outcome(
+        state.best_global_step or state.global_step,
+        state.global_step,
+        sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        sum(parameter.numel() for parameter in parameters),
+        str(precision.device),
+        "bfloat16" if precision.half else "float32",
+    )
 
 
 def _write(model: Any, objective: Objective, folder: Path) -> None:

@@ -33,6 +33,8 @@ _LONGEST_PIECE = 10  # characters; longer ones are names of APIs that one docume
 class TokenizerPlan:
     """How a vocabulary of `size` tokens is learned and what it is for; `languages` are those it translates into.
 
+    With `characters` no piece holds two characters of a script without spaces: a little longer texts, and each token is
+    met so much more often. Where there are few texts to train on they teach words; longer pieces are phrases to it.
     It is learned from `sample` texts at most, drawn by `seed`: more change little and Unigram takes minutes for them.
     """
 
@@ -43,6 +45,7 @@ class TokenizerPlan:
     model_max_length: int = 512
     sample: int = 200_000
     seed: int = 0
+    characters: bool = False
 
     @property
     def special(self) -> dict[str, str]:
@@ -104,11 +107,13 @@ def unknowns(tokenizer: tokenizers.Tokenizer, plan: TokenizerPlan, texts: Iterab
 
 
 def _train_bpe(texts: Sequence[str], plan: TokenizerPlan) -> tokenizers.Tokenizer:
-    special = [*plan.special.values(), *plan.marks]
+    special = _special_tokens(plan)
     _check_size(plan, len(special) + 256)
     tokenizer = tokenizers.Tokenizer(models.BPE())
     # Without an added space: a text that begins with one differs from one that does not.
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alone = pre_tokenizers.Split(Regex(f"[{_UNSPACED}]"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([alone, byte_level]) if plan.characters else byte_level
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=plan.size, special_tokens=special, show_progress=False,
@@ -119,22 +124,29 @@ def _train_bpe(texts: Sequence[str], plan: TokenizerPlan) -> tokenizers.Tokenize
 
 
 def _train_unigram(texts: Sequence[str], plan: TokenizerPlan) -> tokenizers.Tokenizer:
-    special = [*plan.special.values(), *plan.marks]
+    special = _special_tokens(plan)
     characters = len(set("".join(texts)))
     _check_size(plan, len(special) + 256 + characters)
     tokenizer = tokenizers.Tokenizer(models.Unigram())
     tokenizer.normalizer = _normalizer(plan.use)
+    unspaced = f"[{_UNSPACED}]" if plan.characters else f"[{_UNSPACED}]+"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex("▁"), "merged_with_next"),
         # A piece is of one kind: digits stand alone, and Han characters never hang on a Latin word.
-        pre_tokenizers.Split(Regex(rf"[{_UNSPACED}]+|\p{{N}}|[^\p{{L}}\p{{M}}\p{{N}}▁]"), "isolated"),
+        pre_tokenizers.Split(Regex(rf"{unspaced}|\p{{N}}|[^\p{{L}}\p{{M}}\p{{N}}▁]"), "isolated"),
     ])  # fmt: skip
     trainer = trainers.UnigramTrainer(
-        vocab_size=plan.size, special_tokens=special + _BYTES, unk_token=plan.special["unk"],
+        vocab_size=plan.size, special_tokens=[*special, *_BYTES], unk_token=plan.special["unk"],
         max_piece_length=_LONGEST_PIECE, show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer, len(texts))
     return _with_byte_fallback(tokenizer)
+
+
+def _special_tokens(plan: TokenizerPlan) -> list[tokenizers.AddedToken]:
+    """A mark takes the space behind it: the first word of a source is then the same piece as that of a translation."""
+    plain = [tokenizers.AddedToken(token, special=True, normalized=False) for token in plan.special.values()]
+    return plain + [tokenizers.AddedToken(mark, special=True, normalized=False, rstrip=True) for mark in plan.marks]
 
 
 def _normalizer(use: Use) -> normalizers.Normalizer:

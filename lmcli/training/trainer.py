@@ -93,7 +93,7 @@ class ScheduledTrainer(Trainer):
         if recipe.patience and validating.samples:
             self.add_callback(EarlyStoppingCallback(recipe.patience))
         self._objective, self._recipe, self._validating = objective, recipe, validating
-        self._precision, self._report = precision, report
+        self.precision, self._report = precision, report
 
     def restore(self, checkpoint: Path) -> None:
         """The model that a run kept, whose last step `checkpoint` is; trained on, it would take a step too many."""
@@ -108,7 +108,7 @@ class ScheduledTrainer(Trainer):
 
     def compute_loss_context_manager(self) -> Any:
         """Autocast as accelerate has it, but for logits, which it would copy to float32."""
-        return torch.autocast(self._precision.device.type, torch.bfloat16, enabled=self._precision.half)
+        return torch.autocast(self.precision.device.type, torch.bfloat16, enabled=self.precision.half)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss of the validation set and the objective's own figures, computed by all processes together."""
