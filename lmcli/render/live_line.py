@@ -33,9 +33,11 @@ class LiveLine:
 
     def draw(self, text: str, length: int) -> None:
         """Write `text`, which takes `length` columns of the terminal's."""
-        self._stream.write(f"{self._away()}{text}\x1b[K")
-        self._stream.flush()
+        written = f"{self._away()}{text}\x1b[K"
+        # Known before it is there: an interrupt may come while it is written, and then it is taken away.
         self._length, self._drawn = length, self._clock()
+        self._stream.write(written)
+        self._stream.flush()
 
     def clear(self) -> None:
         if self._length:
