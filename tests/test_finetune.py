@@ -20,7 +20,9 @@ from scripted import Result, invoke
 
 from lmcli import checkpoints, engine, training
 from lmcli.data.examples import Example
+from lmcli.errors import UsageError
 from lmcli.settings import load
+from lmcli.training.gpu import choose_gpu
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
@@ -168,6 +170,17 @@ def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
     assert (again.code, "--resume" in again.stderr) == (2, True)
     other = finetune(*command, "--resume")
     assert (other.code, "another recipe" in other.stderr) == (2, True)
+
+
+def test_as_many_processes_resume_a_run_as_began_it(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = plan(tmp_path, encoder, "mine")
+    with pytest.raises(KeyboardInterrupt):
+        training.prepare(broken, logged(broken, stop_at=7)).train()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="shared by 1 processes, this one by 2"):
+        training.prepare(Plan(**(vars(broken) | {"resume": True})), logged(broken))
 
 
 def test_examples_of_one_label_are_told_before_a_step_is_taken(encoder: Path, tmp_path: Path) -> None:
@@ -371,6 +384,31 @@ def test_what_is_there_is_not_written_over(encoder: Path, tmp_path: Path) -> Non
         result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", str(mine), *more)
         assert (result.code, "exists already" in result.stderr) == (2, True)
     assert (mine / "diary.txt").read_text() == "mine"
+
+
+def test_of_a_checkpoint_that_is_replaced_nothing_stays(encoder: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "vocab.txt", "diary.txt"):
+        (mine / name).write_text("old")
+    run = plan(tmp_path, encoder, "mine", max_steps=2)
+    training.prepare(run, logged(run)).train()
+    kept = {file.name for file in mine.iterdir()}
+    assert kept == {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "diary.txt",
+                    "training_log.jsonl"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "chosen", "seen"),
+    [("cuda:1", None, "cuda", "1"), ("cuda:1", "5,7", "cuda", "7"), ("cuda:2", "5,7", "cuda:2", "5,7"),
+     ("cpu", None, "cpu", None), ("cuda", "5,7", "cuda", "5,7")],
+)  # fmt: skip
+def test_a_gpu_that_is_named_is_the_only_one_that_is_seen(
+    device: str, visible: str | None, chosen: str, seen: str | None
+) -> None:
+    variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert choose_gpu(device, variables) == chosen
+    assert variables.get("CUDA_VISIBLE_DEVICES") == seen
 
 
 def _first_mbart(folder: Path, pieces: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmcli.training.plan import Plan
@@ -14,9 +16,12 @@ if TYPE_CHECKING:
 
 def prepare(plan: Plan, report: Callable[[Event], None]) -> Run:
     """The door to transformers' Trainer: the plan, ready to be run. Raises LmcliError."""
+    from lmcli.training.gpu import choose_gpu
+
+    device = choose_gpu(plan.device, os.environ)
     from lmcli.training.run import Run
 
-    return Run(plan, report)
+    return Run(replace(plan, device=device), report)
 
 
 def reading(plan: Plan) -> tuple[Callable[[str], int], int]:

@@ -22,7 +22,7 @@ from lmcli.training.failures import failures
 from lmcli.training.objectives import Objective
 from lmcli.training.plan import Plan
 from lmcli.training.trainer import Precision, ScheduledTrainer, Validating
-from lmcli.training.unfinished import close_run, open_run, step_of
+from lmcli.training.unfinished import close_run, open_run, result_folder, step_of
 from lmcli.types import Event, Notice
 
 # Several processes (torchrun, accelerate launch) say so in their environment.
@@ -50,12 +50,13 @@ class Run:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         self._main = os.environ.get(_RANK, "0") == "0"
+        processes = int(os.environ.get(_PROCESSES, "1"))
         self._report = report if self._main else lambda event: None
         self._plan = plan
         with failures(plan), _without_advice():
-            folder, self._last = open_run(plan, self._main)
+            folder, self._last = open_run(plan, self._main, processes)
             self._objective = objectives.build(plan)
-            self._trainer = _trainer(plan, self._objective, folder, self._report)
+            self._trainer = _trainer(plan, self._objective, folder, self._report, processes)
 
     def train(self) -> Outcome | None:
         """Train, write the best checkpoint to the plan's folder, and return what came out, in the main process.
@@ -73,8 +74,8 @@ class Run:
         if not self._main:
             return None
         with failures(self._plan):
-            _write(self._trainer.model, self._objective, self._plan.folder)
-        close_run(self._plan)
+            _write(self._trainer.model, self._objective, result_folder(self._plan))
+            close_run(self._plan)
         return outcome
 
 
@@ -86,7 +87,9 @@ def _without_advice() -> Iterator[None]:
         yield
 
 
-def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[Event], None]) -> ScheduledTrainer:
+def _trainer(
+    plan: Plan, objective: Objective, folder: Path, report: Callable[[Event], None], processes: int
+) -> ScheduledTrainer:
     model = objective.model
     if plan.recipe.lora_rank:
         model = _with_lora(model, objective, plan.recipe.lora_rank)
@@ -94,7 +97,6 @@ def _trainer(plan: Plan, objective: Objective, folder: Path, report: Callable[[E
     if not train:
         raise InputError("what is to be learned lies behind the longest that is read", "take a larger --max-length")
     validating = Validating(plan.validation, objective.samples(plan.validation) if plan.validation else [])
-    processes = int(os.environ.get(_PROCESSES, "1"))
     return ScheduledTrainer(
         objective, plan.recipe, train, validating, model, folder, _precision(plan), report, processes
     )

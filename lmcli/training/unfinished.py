@@ -5,35 +5,38 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from lmcli.errors import UsageError
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 
-_FOLDER, _PLAN = ".training", "plan.json"
+_FOLDER, _PLAN, _RESULT = ".training", "plan.json", "result"
+# What makes up a checkpoint: of another one in its place none of it may stay.
+_CHECKPOINT = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*config.json", "*.model", "*.jinja", "tokenizer*",
+               "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
 _LAST_FILE = "trainer_state.json"  # what a checkpoint gets last, so one that has it is whole
 
 
-def open_run(plan: Plan, main: bool) -> tuple[Path, Path | None]:
+def open_run(plan: Plan, main: bool, processes: int = 1) -> tuple[Path, Path | None]:
     """The folder where the run keeps its state, and the last whole checkpoint in it to go on from.
 
     A run that is to be resumed and has not begun begins. Of several processes only the `main` one writes. Raises
-    UsageError where the run was another one.
+    UsageError where the run was another one, or shared by another number of processes: a step would then be as many
+    batches.
     """
     folder = plan.folder / _FOLDER
     if not main:
         return folder, _last_checkpoint(folder) if plan.resume else None
     kept = _read(folder / _PLAN)
     resume = plan.resume and kept is not None
-    if resume and kept != plan.fingerprint:
-        raise UsageError(
-            f"the run in {plan.folder} had other data, another checkpoint or another recipe",
-            "resume with the same command, or begin anew with --force",
-        )
-    if not resume:
+    if resume and kept is not None:
+        _check_same(plan, processes, kept)
+    else:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        (folder / _PLAN).write_text(json.dumps({"fingerprint": plan.fingerprint}), encoding="utf-8")
+        state = {"fingerprint": plan.fingerprint, "processes": processes}
+        (folder / _PLAN).write_text(json.dumps(state), encoding="utf-8")
     last = _last_checkpoint(folder)
     TrainingLog(plan.folder).rewind(0 if last is None else step_of(last))
     return folder, last
@@ -50,8 +53,24 @@ def last_step(folder: Path) -> int | None:
     return None if last is None else step_of(last)
 
 
+def result_folder(plan: Plan) -> Path:
+    """Where the finished run's checkpoint is written before it takes its place, new and empty."""
+    folder = plan.folder / _FOLDER / _RESULT
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def close_run(plan: Plan) -> None:
-    """The run is finished: its checkpoint is all that is kept."""
+    """The run is finished: what it wrote takes the place of the checkpoint that was there, and is all that is kept."""
+    result = plan.folder / _FOLDER / _RESULT
+    written = {file.name for file in result.iterdir()}
+    for pattern in _CHECKPOINT:
+        for file in plan.folder.glob(pattern):
+            if file.name not in written:
+                file.unlink()
+    for file in result.iterdir():
+        file.replace(plan.folder / file.name)
     shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)
 
 
@@ -65,10 +84,24 @@ def _last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=step_of, default=None)
 
 
-def _read(file: Path) -> object:
-    """What a JSON file holds (a plan's fingerprint); None where there is none or half of one."""
+def _check_same(plan: Plan, processes: int, kept: dict[str, Any]) -> None:
+    if kept.get("fingerprint") != plan.fingerprint:
+        raise UsageError(
+            f"the run in {plan.folder} had other data, another checkpoint or another recipe",
+            "resume with the same command, or begin anew with --force",
+        )
+    before = kept.get("processes", 1)
+    if before != processes:
+        raise UsageError(
+            f"the run in {plan.folder} was shared by {before} processes, this one by {processes}",
+            f"resume it with {before}, or begin anew with --force",
+        )
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """What a JSON file holds; None where there is none or half of one."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return value.get("fingerprint", value)
+    return value
