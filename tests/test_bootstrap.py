@@ -11,6 +11,7 @@ import pytest
 from lmcli.evaluation import mcnemar
 from lmcli.evaluation.bootstrap import Means, differences, intervals, whole
 from lmcli.evaluation.classification import ClassificationScores, measure
+from lmcli.evaluation.correlation import CorrelationScores
 from lmcli.evaluation.translation import TranslationScores
 from lmcli.evaluation.translation import measure as measure_translation
 
@@ -115,3 +116,16 @@ def test_mcnemar_of_thousands_is_the_normal_approximation() -> None:
     first, second = [True] * 5200 + [False] * 4800, [False] * 5200 + [True] * 4800
     z = (5200 - 4800 - 1) / math.sqrt(10000)
     assert mcnemar.compare(first, second).p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.01)
+
+
+def test_correlations_of_a_resample_are_those_of_the_set_it_stands_for() -> None:
+    wanted, got, drawn = [0.5, 3.0, 3.0, 4.5, 1.0], [0.1, 0.9, 0.2, 0.8, 0.2], np.array([2, 0, 3, 1, 1])
+    figures = CorrelationScores(wanted, got).figures(drawn)
+    first, second = np.repeat(wanted, drawn), np.repeat(got, drawn)
+    assert figures["pearson"] == pytest.approx(np.corrcoef(first, second)[0, 1])
+    ranks = [[np.mean(np.flatnonzero(np.sort(side) == value)) for value in side] for side in (first, second)]
+    assert figures["spearman"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
+
+
+def test_numbers_that_are_all_the_same_go_with_nothing() -> None:
+    assert CorrelationScores([1, 1], [1, 2]).figures(np.array([1, 1])) == {"pearson": 0, "spearman": 0}

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scripted import Result, ScriptedEngine, checkpoint, folder_checkpoint, invoke, sandbox
 
@@ -188,6 +189,34 @@ def test_pairs_want_a_classifier(tmp_path: Path) -> None:
     result = invoke("evaluate", written(tmp_path, PAIRS), engine=ScriptedEngine())
     assert result.code == 2
     assert "pairs of texts" in result.stderr
+
+
+LIKENESS = [
+    {"sentence1": "one", "sentence2": "four", "score": 4.2},
+    {"sentence1": "one", "sentence2": "two", "score": 2.5},
+    {"sentence1": "two", "sentence2": "", "score": 0.0},
+]
+
+
+def alike(text: str) -> dict[str, float]:
+    return {"LABEL_0": {"two": 1.5, "four": 2.0}.get(text.partition(" => ")[2], -9.0)}
+
+
+def test_numbers_are_measured_by_how_they_go_with_those_of_people(tmp_path: Path) -> None:
+    file = written(tmp_path, LIKENESS)
+    report = told(invoke("evaluate", "--json", "--errors", "1", file, engine=classifier(alike)))
+    assert report["measured"] == "score"
+    assert value(report, "pearson") == pytest.approx(np.corrcoef([4.2, 2.5, 0], [2, 1.5, -9])[0, 1])
+    assert value(report, "spearman") == pytest.approx(1)
+    assert [(each["wanted"], each["got"]) for each in report["errors"]] == [("2.5", "1.500")]
+
+
+def test_numbers_want_a_checkpoint_with_one_output_and_rows_that_have_them(tmp_path: Path) -> None:
+    labels = invoke("evaluate", written(tmp_path, LIKENESS), engine=classifier(entails))
+    assert (labels.code, "gives no numbers" in labels.stderr) == (2, True)
+    words = written(tmp_path, [*LIKENESS, {"sentence1": "a", "sentence2": "two", "score": "much"}])
+    result = invoke("evaluate", "--task", "score", words, engine=classifier(alike))
+    assert (result.code, "line 4 has 'much', which is no number" in result.stderr) == (5, True)
 
 
 TRANSLATIONS = {"Guten Morgen.": "Good morning.", "Die Katze schläft auf dem Sofa.": "The cat is asleep on the couch."}

@@ -140,6 +140,8 @@ GLUE = {
     "rte": ("RTE/dev.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tnot_entailment\n",
             ("A.", "B.", "not_entailment")),
     "wnli": ("WNLI/dev.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\t1\n", ("A.", "B.", "entailment")),
+    "stsb": ("STS-B/dev.tsv", "index\tgenre\tsentence1\tsentence2\tscore\n0\tx\tA.\tB.\t3.800\n",
+             ("A.", "B.", "3.800")),
     "mnli": ("MNLI/dev_matched.tsv", "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\tA.\tB.\tx\tneutral\n",
              ("A.", "B.", "neutral")),
 }  # fmt: skip

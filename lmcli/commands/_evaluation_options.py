@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_TASKS = ["classify", "sentiment", "translate", "summarize", "ask", "generate", "choose"]
+_TASKS = ["classify", "sentiment", "score", "translate", "summarize", "ask", "generate", "choose"]
 
 
 def task_options(command: Command) -> Command:

@@ -97,7 +97,7 @@ class Chooser:
             return Columns(conversation), None
         if task in ("generate", "masked"):
             return Columns(self._only() or self._named("text", _USUAL[task])), None
-        if task == "classify":
+        if task in ("classify", "score"):
             return self._labelled(), None
         # ask, choose and summarize
         columns = Columns(self._named("text", _USUAL[task]), self._named("answer", _USUAL[task]), self.wish.second)

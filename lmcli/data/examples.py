@@ -8,7 +8,7 @@ from typing import Literal
 from lmcli.types import Message
 
 TrainingTask = Literal["classify", "translate", "summarize", "chat", "generate", "masked"]
-ExampleTask = Literal[TrainingTask, "ask", "choose"]
+ExampleTask = Literal[TrainingTask, "ask", "choose", "score"]
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def _maker(table: Table, task: ExampleTask, columns: Columns, languages: Languag
         return lambda fields, place: Example(_string(fields, text), place=place)
     if task == "choose":
         return _choose(text, answer, choices_in(table.columns, second, table.name))
-    if task == "classify":
+    if task in ("classify", "score"):
         return lambda fields, place: Example(
             _string(fields, text).strip(), _label(fields, answer), second=_second(fields, second), place=place
         )

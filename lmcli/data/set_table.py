@@ -74,6 +74,10 @@ def _glue() -> Iterator[EvaluationSet]:
         Layout("CoLA", _DEV, Columns("sentence", "label"), ("source", "label", "star", "sentence")),
         Columns("sentence", "label"), ("unacceptable", "acceptable"),
     )  # fmt: skip
+    yield EvaluationSet(
+        "stsb", "how alike are two sentences, 0 to 5?", "score", "nyu-mll/glue", ("stsb/validation-*.parquet",),
+        Layout("STS-B", _DEV, Columns("sentence1", "score", "sentence2")), Columns("sentence1", "label", "sentence2"),
+    )  # fmt: skip
     told = Columns("sentence1", "gold_label", "sentence2")
     yield EvaluationSet(
         "mnli", "does a sentence follow, of the same genres?", "classify", "SetFit/mnli",

@@ -12,6 +12,7 @@ from lmcli.evaluation.evaluators.ask import AskEvaluator
 from lmcli.evaluation.evaluators.choose import CONTINUED, QUESTION, ChooseEvaluator
 from lmcli.evaluation.evaluators.generate import GenerateEvaluator
 from lmcli.evaluation.evaluators.labels import ClassifyEvaluator, SentimentEvaluator, sentiment_names
+from lmcli.evaluation.evaluators.score import ScoreEvaluator
 from lmcli.evaluation.evaluators.summarize import SummarizeEvaluator
 from lmcli.evaluation.evaluators.translate import TranslateEvaluator
 from lmcli.evaluation.inputs import Inputs, sample
@@ -49,6 +50,8 @@ def evaluator(inputs: Inputs, choices: Choices, limit: int | None = None, seed: 
             # Those of all examples: of a few a label may be missing.
             own = dict.fromkeys(sorted({example.answer for example in inputs.examples}))
             return ClassifyEvaluator(examples, choices.labels or {label: label for label in own})
+        case "score":
+            return ScoreEvaluator(examples)
         case "translate":
             return TranslateEvaluator(examples, *_languages(inputs), params)
         case "summarize":

@@ -20,9 +20,10 @@ from lmcli.data.set_folders import sets_in
 from lmcli.data.set_table import EvaluationSet
 from lmcli.errors import InputError, UsageError
 from lmcli.evaluation.evaluators.labels import sentiment_names
+from lmcli.evaluation.evaluators.score import number
 from lmcli.settings import Settings
 
-EvaluationTask = Literal["classify", "sentiment", "translate", "summarize", "ask", "generate", "choose"]
+EvaluationTask = Literal["classify", "sentiment", "score", "translate", "summarize", "ask", "generate", "choose"]
 TASKS: tuple[EvaluationTask, ...] = get_args(EvaluationTask)
 # What files are tried as, those first that fewest others could be taken for.
 _ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "translate", "classify")
@@ -168,18 +169,27 @@ def _read(
 
 
 def _as_told(task: ExampleTask, examples: Sequence[Example]) -> EvaluationTask:
-    """Labels that are called like sentiments are sentiments; numbers could be anything."""
+    """Labels that are called like sentiments are sentiments, and of pairs fractions are scores; other numbers could be
+    anything."""
     if task != "classify":
         return task  # type: ignore[return-value]
     labels = {example.answer for example in examples}
     numbers = any(label.lstrip("-").isdecimal() for label in labels)
     pairs = any(example.second is not None for example in examples)
+    if pairs and any("." in label for label in labels) and all(number(label) is not None for label in labels):
+        return "score"
     return "sentiment" if not numbers and not pairs and sentiment_names(sorted(labels)) else "classify"
 
 
 def _check_answers(inputs: Inputs) -> None:
     """Raises InputError for an example that there is nothing to measure by."""
-    wanted = {"classify": "label", "sentiment": "label", "translate": "translation", "summarize": "summary"}
+    wanted = {
+        "classify": "label",
+        "sentiment": "label",
+        "score": "number",
+        "translate": "translation",
+        "summarize": "summary",
+    }
     part = wanted.get(inputs.task)
     for example in inputs.examples if part else ():
         if not example.answer:

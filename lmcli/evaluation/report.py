@@ -36,6 +36,8 @@ FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "accuracy_normalized": ("accuracy, normalized", _percent),
     "macro_f1": ("macro F1", _decimals(3)),
     "matthews": ("Matthews correlation", _decimals(3)),
+    "pearson": ("Pearson correlation", _decimals(3)),
+    "spearman": ("Spearman correlation", _decimals(3)),
     "bleu": ("BLEU", _decimals(1)),
     "chrf": ("chrF2", _decimals(1)),
     "rouge1": ("ROUGE-1", _decimals(3)),
