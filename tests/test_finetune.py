@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,22 @@ def test_lora_trains_few_parameters_and_is_merged(encoder: Path, tmp_path: Path)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not any("embeddings" in name or "LayerNorm" in name for name in changed)
+
+
+@pytest.mark.parametrize("rank", [None, 8])
+def test_a_checkpoint_in_half_precision_stays_so_and_what_learns_is_in_full(
+    rank: int | None, encoder: Path, tmp_path: Path
+) -> None:
+    transformers.AutoModel.from_pretrained(encoder, dtype=torch.bfloat16).save_pretrained(encoder)
+    run = plan(tmp_path, encoder, "half", lora_rank=rank, learning_rate=5e-3)
+    start = replace(run.checkpoint, dtype="bfloat16")
+    begun = training.prepare(replace(run, checkpoint=start, dtype="bfloat16"), lambda event: None)
+    dtypes = {(weight.requires_grad, weight.dtype) for weight in begun._trainer.model.parameters()}
+    assert dtypes == ({(True, torch.float32), (False, torch.bfloat16)} if rank else {(True, torch.float32)})
+    begun.train()
+    assert {weight.dtype for weight in load_file(run.folder / "model.safetensors").values()} == {torch.bfloat16}
+    found = engine.load(checkpoints.checkpoint.read(run.folder, "half"), LoadOptions("cpu"), lambda event: None)
+    assert [max(chances, key=chances.get) for chances in found.classify(["cat rain", "moon book"])] == ["bad", "good"]
 
 
 def test_only_what_the_assistant_says_is_learned(decoder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Train the translation starter: sh translation.sh DATA [WORK], on the files that translation_data.py names.
+# A run that was stopped goes on with the same command.
 set -eu
 recipe=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd)
@@ -10,12 +11,15 @@ cp "$recipe/translation-config.json" "$recipe/translation.toml" "$work"
 cd "$work"
 [ -d tokenizer ] || lmcli tokenizer train --for translate --languages en,zh --characters --size 10000 \
     --texts 400000 --max-length 256 vocabulary.tsv -o tokenizer
-# A run that was stopped goes on: sh translation.sh DATA WORK again.
-resume=$([ -d starter-translation ] && echo --resume || true)
-lmcli pretrain --recipe translation.toml everyday.tsv technical.tsv -o ./starter-translation $resume
-# Another sitting begins with the weights of the last:
-#   lmcli finetune --task translate -m ./starter-translation --both-ways --batch-tokens 1200 --learning-rate 6e-4 \
-#       --label-smoothing 0.1 --validation validation.tsv --repeat everyday.tsv=6 everyday.tsv technical.tsv -o ./second
+if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    # Twenty times through all of it, in large batches (not tried yet).
+    lmcli pretrain --recipe translation.toml --epochs 20 --repeat everyday.tsv=2 --batch-tokens 16384 \
+        everyday.tsv technical.tsv -o ./starter-translation --resume
+else
+    # Two processes of one thread each compute more than one of two threads.
+    OMP_NUM_THREADS=1 python -m torch.distributed.run --nproc-per-node 2 -m lmcli pretrain --recipe translation.toml \
+        --batch-tokens 1600 --max-steps 6000 everyday.tsv technical.tsv -o ./starter-translation --resume
+fi
 for set in tatoeba msdocs_human captions3am; do
     [ -f "$data/${set}_dev.tsv" ] || continue
     lmcli evaluate "$data/${set}_dev.tsv" --task translate --from en --to zh -m ./starter-translation

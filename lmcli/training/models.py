@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -17,6 +16,7 @@ from lmcli.engine.device import pick_device
 from lmcli.engine.quantizing import readable
 from lmcli.errors import CheckpointError
 from lmcli.training.plan import Plan
+from lmcli.training.precision import held
 
 _WAY_OUT = "train one: lmcli tokenizer train"
 
@@ -55,7 +55,7 @@ def load_tokenizer(plan: Plan) -> Any:
 
 
 def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any] | None = None) -> Any:
-    """A model of transformers' Auto class `kind` in float32; `settings` go over its config.
+    """A model of transformers' Auto class `kind`, ready to learn; `settings` go over its config.
 
     Random weights are drawn from the recipe's seed. Raises CheckpointError for a checkpoint that is not of this kind.
     """
@@ -67,12 +67,10 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
         raise _unfit(plan)
     try:
         if plan.checkpoint is None:
-            return kind.from_config(
-                _config(plan, tokenizer, settings), dtype=torch.float32, attn_implementation=attention
-            )
+            return kind.from_config(_config(plan, tokenizer, settings), dtype=held(plan), attn_implementation=attention)
         with readable(plan.checkpoint) as plain:
             return kind.from_pretrained(
-                plain.path, local_files_only=True, dtype=torch.float32, use_safetensors=True,
+                plain.path, local_files_only=True, dtype=held(plan), use_safetensors=True,
                 ignore_mismatched_sizes=True, attn_implementation=attention, **settings,
             )  # fmt: skip
     except (OSError, ValueError, TypeError, KeyError) as error:

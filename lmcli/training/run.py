@@ -14,14 +14,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers.utils import logging
 
-from lmcli.engine.device import has_bf16, pick_device
-from lmcli.engine.linear import prefill_dtype
 from lmcli.errors import InputError
 from lmcli.training import objectives
 from lmcli.training.failures import failures
 from lmcli.training.objectives import Objective
 from lmcli.training.plan import Plan
-from lmcli.training.trainer import Precision, ScheduledTrainer, Validating
+from lmcli.training.precision import precision, stored
+from lmcli.training.trainer import ScheduledTrainer, Validating
 from lmcli.training.unfinished import close_run, open_run, result_folder, step_of
 from lmcli.types import Event, Notice
 
@@ -74,7 +73,7 @@ class Run:
         if not self._main:
             return None
         with failures(self._plan):
-            _write(self._trainer.model, self._objective, result_folder(self._plan))
+            _write(self._trainer.model, self._objective, stored(self._plan), result_folder(self._plan))
             close_run(self._plan)
         return outcome
 
@@ -98,7 +97,7 @@ def _trainer(
         raise InputError("what is to be learned lies behind the longest that is read", "take a larger --max-length")
     validating = Validating(plan.validation, objective.samples(plan.validation) if plan.validation else [])
     return ScheduledTrainer(
-        objective, plan.recipe, train, validating, model, folder, _precision(plan), report, processes
+        objective, plan.recipe, train, validating, model, folder, precision(plan), report, processes
     )
 
 
@@ -108,7 +107,11 @@ def _with_lora(model: Any, objective: Objective, rank: int) -> Any:
         r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear", task_type=objective.lora_task,
         trainable_token_indices=_new_tokens(model, objective),
     )  # fmt: skip
-    return get_peft_model(model, config)
+    model = get_peft_model(model, config)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # A new head is as large as the rest: small steps would be lost in bf16.
+            parameter.data = parameter.data.float()
+    return model
 
 
 def _new_tokens(model: Any, objective: Objective) -> dict[str, list[int]] | None:
@@ -119,15 +122,6 @@ def _new_tokens(model: Any, objective: Objective) -> dict[str, list[int]] | None
         ends.append(model.get_output_embeddings())
     names = {id(module): name for name, module in model.named_modules()}
     return {names[id(end)]: new for end in ends} if new else None
-
-
-def _precision(plan: Plan) -> Precision:
-    """bf16 for the products where it is fast; weights, sums and the optimizer stay in float32."""
-    device = pick_device(plan.device)
-    if plan.dtype != "auto":
-        return Precision(device, plan.dtype == "bfloat16")
-    fast = prefill_dtype() is torch.bfloat16 if device.type == "cpu" else has_bf16(device)
-    return Precision(device, fast)
 
 
 def _outcome(trainer: ScheduledTrainer) -> Outcome:
@@ -142,11 +136,11 @@ def _outcome(trainer: ScheduledTrainer) -> Outcome:
     )
 
 
-def _write(model: Any, objective: Objective, folder: Path) -> None:
+def _write(model: Any, objective: Objective, dtype: torch.dtype, folder: Path) -> None:
     """An ordinary checkpoint: config, safetensors, tokenizer."""
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # Written through a temporary file, they would be for their owner alone.
     objective.tokenizer.save_pretrained(folder)

@@ -29,6 +29,7 @@ from lmcli.errors import LmcliError
 from lmcli.render.live_run import STEPS, VALIDATION
 from lmcli.training.loss import IGNORED, Loss, cross_entropies
 from lmcli.training.objectives import Objective, Sample
+from lmcli.training.precision import Precision
 from lmcli.training.recipe import Recipe
 from lmcli.training.schedule import in_order, schedule
 from lmcli.types import Event, Progress, TrainingStep, Validation
@@ -36,14 +37,6 @@ from lmcli.types import Event, Progress, TrainingStep, Validation
 _REPORTS = 200  # of the loss in a run, at least
 _BEST = "eval_best_step"  # the step of a validation where it is the best so far, else 0: what the trainer goes by
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What is computed in, and where; `half` is bf16 with float32 weights and sums."""
-
-    device: torch.device
-    half: bool
 
 
 class Batches(Dataset[dict[str, Tensor]]):
