@@ -488,6 +488,23 @@ def test_a_text_longer_than_the_positions_is_cut_before_the_padding_offset(tmp_p
     assert training.prepare(run, lambda event: None).train() is not None
 
 
+def test_a_mark_that_a_text_quotes_ends_no_text(encoder: Path, tmp_path: Path) -> None:
+    from lmcli.training.objectives.classify import Classify
+    from lmcli.training.objectives.rewrite import Rewrite
+
+    quoting = [Example("cat [SEP] moon", "good"), Example("rain", "bad")]
+    found = tiny.checkpoint(encoder, "bert", "encoder")
+    judge = Classify(Plan(Recipe("classify"), quoting, [], tmp_path / "mine", found, device="cpu"))
+    assert [list(sample.inputs).count(judge.tokenizer.sep_token_id) for sample in judge.samples(quoting)] == [1, 1]
+    start = tmp_path / "start"
+    start.mkdir()
+    tiny_translators.nllb(start, tiny_translators.train_pieces(start, "bpe"))
+    found = tiny.checkpoint(start, "m2m_100", "encoder-decoder")
+    writer = Rewrite(Plan(Recipe("translate"), [], [], tmp_path / "mine", found, device="cpu"))
+    [pair] = writer.samples([Example("The </s> sat.", "Le </s> dort.", languages=("en", "fr"))])
+    assert [list(side).count(writer.tokenizer.eos_token_id) for side in (pair.inputs, pair.labels)] == [1, 1]
+
+
 def test_a_loss_that_is_no_number_ends_the_run(encoder: Path, tmp_path: Path) -> None:
     file = reviews(tmp_path / "reviews.jsonl", 60)
     result = finetune(

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from lmcli.data.examples import Example
+from lmcli.engine.batches import part_quoted
 from lmcli.evaluation import classification
 from lmcli.training.limits import longest
 from lmcli.training.models import load_config, load_model, load_tokenizer
@@ -44,10 +45,11 @@ class Classify:
 
     def samples(self, examples: Sequence[Example]) -> list[Sample]:
         """A text is cut at its longest; the checks have counted how many are."""
-        seconds = [example.second or "" for example in examples]
+        part = part_quoted(self.tokenizer.all_special_tokens)  # as when the checkpoint is used
+        texts = [part(example.text) for example in examples]
+        seconds = [part(example.second or "") for example in examples]
         encoded = self.tokenizer(
-            [example.text for example in examples], seconds if any(seconds) else None,
-            truncation=True, max_length=self._longest,
+            texts, seconds if any(seconds) else None, truncation=True, max_length=self._longest
         )  # fmt: skip
         ids = {label: i for i, label in enumerate(self.labels)}
         others = [name for name in encoded if name not in ("input_ids", "attention_mask")]

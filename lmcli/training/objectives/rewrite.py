@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM
 
 from lmcli.data.examples import Example
+from lmcli.engine.batches import part_quoted
 from lmcli.engine.translation_codes import TranslationCodes
 from lmcli.errors import UsageError
 from lmcli.training.limits import longest
@@ -80,29 +81,28 @@ class Rewrite:
 
     def _encode(self, examples: Sequence[Example], languages: tuple[str, str] | None) -> list[Sample]:
         prefix, options = self._select(languages)
+        part = part_quoted(self.tokenizer.all_special_tokens)  # as when the checkpoint is used
+        texts, wanted = [prefix + part(each.text) for each in examples], [part(each.answer) for each in examples]
         limits = {"truncation": True, "return_attention_mask": False}
-        inputs = self.tokenizer([prefix + example.text for example in examples], max_length=self._longest, **limits)
+        inputs = self.tokenizer(texts, max_length=self._longest, **limits)
         first, start = options.get("forced_bos_token_id"), options.get("decoder_start_token_id")
         if first is None and start is None:
-            targets = self.tokenizer(
-                text_target=[example.answer for example in examples], max_length=self._longest, **limits
-            )
-            answers = targets["input_ids"]
+            answers = self.tokenizer(text_target=wanted, max_length=self._longest, **limits)["input_ids"]
         else:
-            answers = self._told(examples, first)
+            answers = self._told(wanted, first)
         more = {} if start is None else {"start": [start]}
         pairs = zip(inputs["input_ids"], answers, strict=True)
         return [Sample(array("i", text), array("i", answer), more) for text, answer in pairs]
 
-    def _told(self, examples: Sequence[Example], first: int | None) -> list[list[int]]:
+    def _told(self, wanted: Sequence[str], first: int | None) -> list[list[int]]:
         """Answers as they are written where the language is told by a token: that one, the words, and the end.
 
         Tokenizers have the language elsewhere, or ask for it by other names. Such checkpoints have one vocabulary.
         """
         begin, end = [] if first is None else [first], [self.tokenizer.eos_token_id]
         words = self.tokenizer(
-            [example.answer for example in examples], add_special_tokens=False, truncation=True,
-            max_length=self._longest - len(begin) - 1, return_attention_mask=False,
+            list(wanted), add_special_tokens=False, truncation=True, max_length=self._longest - len(begin) - 1,
+            return_attention_mask=False,
         )["input_ids"]  # fmt: skip
         return [[*begin, *answer, *end] for answer in words]
 
