@@ -379,6 +379,31 @@ def test_a_translator_learns_both_ways_from_nothing(tmp_path: Path) -> None:
     assert checkpoints.find(str(folder), load({})) is not None
 
 
+def test_positions_that_skip_padding_are_counted_alike_in_learning_and_in_writing(tmp_path: Path) -> None:
+    """M2M100 counts what is no padding: all of an answer at once where it learns, from the cache where it writes."""
+    from lmcli.training.objectives.rewrite import Rewrite
+
+    start = tmp_path / "start"
+    start.mkdir()
+    tiny_translators.marian(start, tiny_translators.train_pieces(tmp_path), None, None, marks=(">>en<<", ">>zh<<"))
+    config = {"model_type": "m2m_100", "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "init_std": 0.3,
+              "encoder_attention_heads": 2, "decoder_attention_heads": 2}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run = Plan(Recipe("translate"), [], [], tmp_path / "mine", None, tmp_path / "config.json", start, device="cpu")
+    objective = Rewrite(run)
+    [sample] = objective.samples([Example("cat", "猫 on the mat in the rain", languages=("en", "zh"))])
+    batch = objective.collate([sample], 0)
+    model = objective.model.eval()
+    with torch.inference_mode():
+        learned = model(**{name: batch[name] for name in ("input_ids", "decoder_input_ids")}).logits[0]
+        cache, written = None, []
+        for token in batch["decoder_input_ids"][0]:
+            found = model(batch["input_ids"], decoder_input_ids=token.view(1, 1), past_key_values=cache)
+            cache = found.past_key_values
+            written.append(found.logits[0, -1])
+    torch.testing.assert_close(learned, torch.stack(written), rtol=1e-4, atol=1e-4)
+
+
 def test_a_recipe_file_holds_options_and_the_command_line_goes_before(encoder: Path, tmp_path: Path) -> None:
     file = reviews(tmp_path / "reviews.jsonl", 60)
     recipe = tmp_path / "recipe.toml"

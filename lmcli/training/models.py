@@ -19,6 +19,9 @@ from lmcli.training.plan import Plan
 from lmcli.training.precision import held
 
 _WAY_OUT = "train one: lmcli tokenizer train"
+# Their positions count what is no padding: begun with padding, an answer would be counted from 0 as it is learned, and
+# from 1 as it is written token by token.
+_BEGIN_WITH_END = ("m2m_100", "nllb-moe", "fsmt")
 
 
 def load_config(plan: Plan) -> Any:
@@ -85,10 +88,11 @@ def load_model(plan: Plan, kind: Any, tokenizer: Any, settings: Mapping[str, Any
 def _config(plan: Plan, tokenizer: Any, settings: Mapping[str, Any]) -> Any:
     """The config file's, told of its tokenizer."""
     config = load_config(plan)
+    start = tokenizer.eos_token_id if config.model_type in _BEGIN_WITH_END else tokenizer.pad_token_id
     told = {
         "vocab_size": len(tokenizer), "decoder_vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-        "decoder_start_token_id": tokenizer.pad_token_id, "forced_eos_token_id": None,
+        "decoder_start_token_id": start, "forced_eos_token_id": None,
     }  # fmt: skip
     for name, value in (told | dict(settings)).items():
         starts = name == "decoder_start_token_id" and config.is_encoder_decoder  # which T5's config need not have
