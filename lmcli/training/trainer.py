@@ -252,6 +252,7 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=precision.device.type == "cuda",
         ddp_find_unused_parameters=False,
+        log_level_replica="error",  # What the first process is not told the others are not, either.
         report_to=[],
         disable_tqdm=True,
     )
