@@ -122,6 +122,8 @@ def read_toml(file: Path) -> dict[str, Any]:
     """What a TOML file holds. Raises UsageError where it cannot be read."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{file} does not exist", "name a TOML file that does") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {file}: {error}", "correct the file or remove it") from error
 

@@ -212,12 +212,14 @@ def test_what_would_be_cut_is_told_with_its_share_and_the_longest() -> None:
     train = [
         Example(f"{n} {one.text}", one.answer, references=(one.answer,), place=one.place) for n, one in enumerate(train)
     ]
-    found = finding(check(train, [], "summarize", count=words, max_length=20), "length")
+    found = finding(check(train, [], "summarize", count=words, max_length=20, possible=64), "length")
     assert found.message == (
         "longer than 20 tokens, and cut there: 3 of 100 examples (3 %); the longest has 51: train.csv, line 100"
     )
     assert sorted(lines(found)) == [99, 100, 101]
-    assert "--max-length" in str(found.hint)
+    assert found.hint == "--max-length 51 takes more"
+    whole = finding(check(train, [], "summarize", count=words, max_length=20, possible=20), "length")
+    assert whole.hint == "the checkpoint takes no more"
 
 
 def test_of_many_examples_the_share_is_an_estimate() -> None:

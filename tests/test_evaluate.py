@@ -95,6 +95,12 @@ def test_in_a_set_without_neutral_texts_the_likelier_of_the_two_counts(tmp_path:
     assert "the likelier of positive and negative counts" in result.stderr
 
 
+def test_a_checkpoint_that_tells_no_sentiments_is_not_measured_by_them(tmp_path: Path) -> None:
+    file = written(tmp_path, [{"text": "good", "label": "positive"}, {"text": "bad", "label": "negative"}])
+    result = invoke("evaluate", file, engine=classifier(lambda text: {"ham": 0.6, "spam": 0.4}))
+    assert (result.code, "tells no sentiments: it was trained on ham, spam" in result.stderr) == (2, True)
+
+
 def test_in_a_set_with_neutral_texts_all_three_count(tmp_path: Path) -> None:
     rows = [*REVIEWS, {"text": "a chair", "label": "neutral"}]
     report = told(invoke("evaluate", "--json", written(tmp_path, rows), engine=classifier(by_word)))
@@ -189,6 +195,12 @@ def test_pairs_want_a_classifier(tmp_path: Path) -> None:
     result = invoke("evaluate", written(tmp_path, PAIRS), engine=ScriptedEngine())
     assert result.code == 2
     assert "pairs of texts" in result.stderr
+
+
+@pytest.mark.parametrize("rows", [PAIRS, [{"sentence1": "a", "sentence2": "b", "score": 1.5}]])
+def test_nothing_is_fetched_for_what_only_a_trained_checkpoint_does(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    result = invoke("evaluate", written(tmp_path, rows), engine=None)
+    assert (result.code, "name one: lmcli evaluate -m REF" in result.stderr) == (2, True)
 
 
 LIKENESS = [

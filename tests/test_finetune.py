@@ -173,6 +173,48 @@ def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
     assert (other.code, "another recipe" in other.stderr) == (2, True)
 
 
+def test_a_run_that_is_finished_is_not_begun_again(encoder: Path, tmp_path: Path) -> None:
+    """So that a script may call it until it succeeds."""
+    file = reviews(tmp_path / "reviews.jsonl", 60)
+    command = ["--task", "classify", "-m", str(encoder), str(file), "-o", str(tmp_path / "mine"), "--max-steps", "2"]
+    assert finetune(*command, "--resume").code == 0
+    weights = (tmp_path / "mine" / "model.safetensors").stat()
+    again = finetune(*command, "--resume")
+    assert (again.code, "finished" in again.stderr) == (0, True), again.stderr
+    assert (tmp_path / "mine" / "model.safetensors").stat() == weights
+    other = finetune(*command, "--resume", "--seed", "1")
+    assert (other.code, "exists already" in other.stderr) == (2, True)
+
+
+def test_the_time_of_a_run_is_that_of_all_its_sittings(encoder: Path, tmp_path: Path) -> None:
+    broken = plan(tmp_path, encoder, "broken", max_steps=20)
+    with pytest.raises(KeyboardInterrupt):
+        training.prepare(broken, logged(broken, stop_at=13)).train()
+    state = tmp_path / "broken" / ".training" / "checkpoint-10" / "trainer_state.json"
+    history = json.loads(state.read_text())
+    for entry in history["log_history"]:
+        entry |= {"seconds": 1000.0} if "seconds" in entry else {}
+    state.write_text(json.dumps(history))
+    outcome = training.prepare(replace(broken, resume=True), logged(broken)).train()
+    assert outcome is not None
+    assert 2000 < outcome.seconds < 3000  # two checkpoints before the stop, and what the second sitting took
+
+
+def test_more_tokens_than_a_checkpoint_has_places_for_are_refused(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 20)
+    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", "x", "--max-length", "5000", "--check")
+    assert (result.code, "has places for 40 tokens, not for 5,000" in result.stderr) == (2, True), result.stderr
+
+
+def test_what_the_checks_find_is_told_to_scripts(encoder: Path, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.jsonl", 40)
+    with file.open("a") as rows:
+        rows.write('{"text": "", "label": "good"}\n')
+    result = finetune("--task", "classify", "-m", str(encoder), str(file), "-o", "x", "--check", "--json")
+    [found] = json.loads(result.stdout)["findings"]
+    assert (found["kind"], found["left_out"], found["places"]) == ("empty", True, [{"file": str(file), "line": 41}])
+
+
 def test_as_many_processes_resume_a_run_as_began_it(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,7 +551,7 @@ def test_a_text_longer_than_the_positions_is_cut_before_the_padding_offset(tmp_p
     examples = [Example(f"{word} " * 60, label) for word, label in [("rain", "bad"), ("book", "good")] * 4]
     found = tiny.checkpoint(start, "roberta", "classifier")
     run = Plan(Recipe("classify", max_steps=1), examples, [], tmp_path / "mine", found, device="cpu")
-    assert training.reading(run)[1] == 32
+    assert training.reading(run).longest == 32
     assert training.prepare(run, lambda event: None).train() is not None
 
 

@@ -72,6 +72,10 @@ def read_config(path: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path} is an adapter, not a whole checkpoint", "merge it into its base checkpoint first"
             ) from error
+        if (path / ".training").is_dir():
+            raise CheckpointError(
+                f"{path} holds a training run that was stopped", "go on with the command that began it, and --resume"
+            ) from error
         raise CheckpointError(
             f"{path} is not a checkpoint: config.json is missing",
             "name a folder that holds config.json and weights",

@@ -89,6 +89,9 @@ def _measured(
 
 def _opened(work: Evaluator, inputs: Inputs, engine: EngineChoice, renderer: Renderer) -> Engine:
     languages = inputs.examples[0].languages
+    if _of_its_own(inputs) and not engine.chosen(work.opens):
+        raise UsageError(f"only a checkpoint that was trained for {inputs.source} can be measured by it",
+                         "name one: lmcli evaluate -m REF")  # fmt: skip
     if work.opens == "translate" and languages:
         from lmcli.commands._translating import open_translator
 
@@ -99,6 +102,12 @@ def _opened(work: Evaluator, inputs: Inputs, engine: EngineChoice, renderer: Ren
         spoken = identify("\n".join(example.text for example in inputs.examples[:20]))
         languages = (spoken, spoken) if spoken else None
     return engine.open(work.opens, renderer, languages)
+
+
+def _of_its_own(inputs: Inputs) -> bool:
+    """Whether the examples ask for what no checkpoint does that was not trained to: judge pairs, or give numbers."""
+    pairs = inputs.task == "classify" and any(example.second is not None for example in inputs.examples)
+    return pairs or inputs.task == "score"
 
 
 def _show(

@@ -31,7 +31,8 @@ Examples:
               help="Sentences and their translations: from them new characters learn what they mean.")  # fmt: skip
 @click.option("--from", "origin", metavar="LANG", help="Language in the pairs that the checkpoint knows.")
 @click.option("--to", "target", metavar="LANG", help="Language in the pairs of the new characters.")
-@click.option("--field", "fields", metavar="NAME", multiple=True, help="Column with texts; may be given several times.")
+@click.option("--field", "--text-field", "fields", metavar="NAME", multiple=True,
+              help="Column with texts; may be given several times.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a checkpoint that is there.")
 @output_options
 @click.pass_obj

@@ -30,7 +30,8 @@ Examples:
               help="Tokens in the vocabulary.")  # fmt: skip
 @click.option("--for", "use", type=click.Choice(["causal", "masked", "translate"]), default="causal",
               show_default=True, help="What it is for decides its special tokens.")  # fmt: skip
-@click.option("--field", "fields", metavar="NAME", multiple=True, help="Column with texts; may be given several times.")
+@click.option("--field", "--text-field", "fields", metavar="NAME", multiple=True,
+              help="Column with texts; may be given several times.")  # fmt: skip
 @click.option("--languages", metavar="CODES", default="", help="Languages to translate into, as in en,zh.")
 @click.option("--characters", is_flag=True, help="Chinese characters and their like are tokens of their own.")
 @click.option("--texts", "sample", metavar="N", type=click.IntRange(1), default=200_000, show_default=True,

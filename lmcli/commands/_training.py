@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,10 +17,11 @@ from lmcli.render import Output, pick
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
-from lmcli.training.unfinished import is_unfinished, last_step
+from lmcli.training.unfinished import is_finished, is_unfinished, last_step
 from lmcli.types import Checkpoint, Event, Notice, TrainingStep, Validation
 
 if TYPE_CHECKING:
+    from lmcli.data.checks import Checked
     from lmcli.environment import Environment
     from lmcli.render import Renderer
 
@@ -59,9 +59,14 @@ def train(
     )
     checked = read_data(values, plan, renderer)
     if values["check"]:
+        renderer.tables(_findings(checked), [])
         return
     plan = replace(plan, train=checked.train, validation=checked.validation)
-    begun = time.monotonic()
+    if not values["force"] and any(folder.glob("*.safetensors")) and not is_unfinished(folder):
+        if not is_finished(plan):
+            raise _taken(folder)
+        renderer.report(Notice(f"{name} is in {folder}, finished"))
+        return
     with renderer.status("loading …"):
         run = training.prepare(plan, _logged(plan, renderer))
     try:
@@ -72,7 +77,17 @@ def train(
         renderer.report(Notice(f"stopped; the same command with --resume goes on from {since}"))
         raise
     if outcome is not None:
-        finish(plan, outcome, name, checked, values, time.monotonic() - begun, renderer)
+        finish(plan, outcome, name, checked, values, renderer)
+
+
+def _findings(checked: Checked) -> dict[str, Any]:
+    """The documented fields of --check."""
+    found = [
+        {"kind": one.kind, "message": one.message, "hint": one.hint, "left_out": one.dropped,
+         "places": [vars(place) for place in one.places]}
+        for one in checked.findings
+    ]  # fmt: skip
+    return {"train": len(checked.train), "validation": len(checked.validation), "findings": found}
 
 
 def _flags(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +104,12 @@ def _check_place(folder: Path, resume: bool, force: bool) -> None:
             raise UsageError(
                 f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force"
             )
-    elif any(folder.iterdir()):
-        raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
+    elif any(folder.iterdir()) and not (resume and TrainingLog(folder).outcome_of):
+        raise _taken(folder)
+
+
+def _taken(folder: Path) -> UsageError:
+    return UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:

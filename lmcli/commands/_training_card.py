@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 
 def finish(
-    plan: Plan, outcome: Outcome, name: str, checked: Checked, values: Mapping[str, Any], seconds: float,
-    renderer: Renderer,
+    plan: Plan, outcome: Outcome, name: str, checked: Checked, values: Mapping[str, Any], renderer: Renderer
 ) -> None:  # fmt: skip
     """Write the card and the plot, and tell where the checkpoint is and how good."""
     draw_losses(plan.folder, name, renderer)
@@ -37,14 +36,15 @@ def finish(
         Card(
             name, plan.recipe, _card_data(values, checked, removed), plan.checkpoint,
             tuple(sorted(labels)), tuple(sorted(languages)), outcome.parameters, kept,
-            metric="macro_f1" if labels else "loss", steps=outcome.steps, seconds=seconds, device=outcome.device,
-            dtype=outcome.dtype, license=values["license"], data_license=values["data_license"],
+            metric="macro_f1" if labels else "loss", steps=outcome.steps, seconds=outcome.seconds,
+            device=outcome.device, dtype=outcome.dtype, license=values["license"], data_license=values["data_license"],
             attribution=values["attribution"],
-            command=shlex.join(["lmcli", *sys.argv[1:]]),
+            command=shlex.join(["lmcli", *(part for part in sys.argv[1:] if part != "--resume")]),
         ),
     )  # fmt: skip
     renderer.report(Notice(f"{name} is in {plan.folder}"))
-    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **(kept.metrics if kept else {})})
+    figures = {metric: round(value, 6) for metric, value in kept.metrics.items()} if kept else {}
+    renderer.fields({"name": name, "path": str(plan.folder), "step": outcome.step, **figures})
 
 
 def _card_data(values: Mapping[str, Any], checked: Checked, removed: Mapping[str, int]) -> tuple[CardData, ...]:

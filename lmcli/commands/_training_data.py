@@ -30,7 +30,10 @@ def read_data(values: Mapping[str, Any], plan: Plan, renderer: Renderer) -> Chec
             broken += more
         else:
             train, validation = split(train, values["validation_share"], recipe.seed)
-        checked = checks.check(train, validation, recipe.task, broken, *training.reading(plan))
+        tokens = training.reading(plan)
+        checked = checks.check(
+            train, validation, recipe.task, broken, tokens.count, tokens.longest, tokens.possible
+        )  # fmt: skip
     for finding in checked.findings:
         if finding.severity == "warning":
             renderer.report(Notice(finding.message if not finding.hint else f"{finding.message}; {finding.hint}"))

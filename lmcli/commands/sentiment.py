@@ -39,7 +39,8 @@ def command(
     """
     from lmcli.commands._labels import label_each
     from lmcli.commands._show import language_of
-    from lmcli.tasks.sentiment import Sentiment
+    from lmcli.tasks.sentiment import SENTIMENTS, Sentiment
+    from lmcli.types import Notice
 
     task = Sentiment(explain)
     languages = None
@@ -47,4 +48,6 @@ def command(
         engine.environment.begin()
         languages = language_of(documents)
     opened = engine.open(task.name, renderer, languages)
+    if not SENTIMENTS.intersection(known := task.known(opened)):
+        renderer.report(Notice(f"{opened.checkpoint.name} tells no sentiments: it was trained on {', '.join(known)}"))
     return label_each(task, opened, documents, renderer, fail_on)

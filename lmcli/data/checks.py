@@ -26,6 +26,7 @@ def check(
     broken: Sequence[BrokenRow] = (),
     count: Callable[[str], int] | None = None,
     max_length: int | None = None,
+    possible: int | None = None,
     keep: Collection[str] = (),
 ) -> Checked:
     """What may be used of `train` and `validation`, and what was found.
@@ -33,8 +34,8 @@ def check(
     Rows that cannot serve are left out of both; what is twice there, contradicts itself, is no translation or is part
     of `validation` is left out of `train` alone, so that a measure stays what it was. What findings of the kinds in
     `keep` would leave out stays. A row that is given several times by its own file's name is no duplicate: that is how
-    it is weighted. With `count`, the tokens of a text, and `max_length`, the most tokens the model takes, what would be
-    cut is told.
+    it is weighted. With `count`, the tokens of a text, and `max_length`, the most tokens that are read, what would be
+    cut is told, and whether the model could take more, `possible` tokens at most.
     """
     data = Checked(tuple(train), tuple(validation), tuple(_unreadable(broken)), frozenset(keep) & KEEPABLE)
     data = data.without("empty", f"without {_needed(task)}", lambda example: _is_empty(example, task))
@@ -50,7 +51,7 @@ def check(
     if task == "classify":
         data = check_labels(data)
     if count and max_length:
-        data = data.told(*check_lengths(data, task, count, max_length))
+        data = data.told(*check_lengths(data, task, count, max_length, possible or max_length))
     return data
 
 

@@ -14,7 +14,9 @@ _LONGEST = 50  # by their characters, that are counted whatever the sample is
 Count = Callable[[str], int]
 
 
-def check_lengths(data: Checked, task: TrainingTask, count: Count, max_length: int) -> list[Finding]:
+def check_lengths(
+    data: Checked, task: TrainingTask, count: Count, max_length: int, possible: int
+) -> list[Finding]:  # fmt: skip
     """How many examples would be cut at `max_length` tokens; texts that are to be continued are cut nowhere."""
     if task in ("generate", "masked"):
         return []
@@ -27,7 +29,9 @@ def check_lengths(data: Checked, task: TrainingTask, count: Count, max_length: i
     share = _share(sum(length > max_length for length in lengths), len(lengths), len(data.train))
     message = f"longer than {max_length:,} tokens, and cut there: {share}; the longest has {most:,}: {place}"
     places = tuple(example.place for example in longest if _tokens(example, count) > max_length)
-    return [Finding("length", "warning", message, places, "--max-length N takes longer ones")]
+    # Where there is no end of what is possible, more than the longest example is not wanted.
+    more = f"--max-length {min(possible, most)} takes more" if possible > max_length else "the checkpoint takes no more"
+    return [Finding("length", "warning", message, places, more)]
 
 
 def _share(cut: int, counted: int, total: int) -> str:

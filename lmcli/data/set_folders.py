@@ -26,7 +26,8 @@ def read_folder(wanted: EvaluationSet, folder: Path) -> list[Example]:
     """The examples of a set that lies in `folder`. Raises InputError where it does not."""
     place = _place(wanted, folder, by_name=False)
     if place is None:
-        expected = [*wanted.layout.files, *(" and ".join(pair) for pair in wanted.layout.pairs)]
+        files = [f"{wanted.layout.folder}/{file}" for file in wanted.layout.files]
+        expected = [*files, *(" and ".join(pair) for pair in wanted.layout.pairs)]
         raise InputError(f"{folder} does not hold {wanted.name}", f"it comes as {', or '.join(expected)}")
     if isinstance(place, tuple):
         return list(_aligned(wanted, *place))

@@ -66,11 +66,13 @@ def whole(scores: Scores) -> dict[str, float]:
 
 
 def intervals(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
-    """The interval of each figure; none of a set of fewer than two examples, which says nothing about others."""
+    """The interval of each figure; none of a set of fewer than two examples, which says nothing about others, nor of a
+    figure that is the same in all: where every answer is right, drawing anew does not tell how many others would be."""
     if len(scores) < 2 or resamples < 1:
         return {}
     rows = [scores.figures(drawn) for drawn in _draws(len(scores), resamples, seed)]
-    return {name: _interval(np.array([row[name] for row in rows])) for name in rows[0]}
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return {name: _interval(values) for name, values in columns.items() if np.ptp(values) > 1e-12}
 
 
 def differences(

@@ -117,7 +117,8 @@ _ABOUT: dict[str, Callable[[Evaluation], str]] = {
 
 
 def _about(evaluation: Evaluation) -> list[Row]:
-    rows = [_cells(name, write(evaluation)) for name, write in _ABOUT.items()]
+    rows = [_cells("checkpoint", evaluation.checkpoint)]
+    rows += [_cells(name, write(evaluation)) for name, write in _ABOUT.items()]
     if evaluation.marked.failed:
         rows.append(_cells("without an answer", f"{evaluation.marked.failed:,}"))
     return rows

@@ -11,6 +11,7 @@ from lmcli.training.plan import Plan
 from lmcli.types import Event
 
 if TYPE_CHECKING:
+    from lmcli.training.limits import Reading
     from lmcli.training.run import Run
 
 
@@ -24,8 +25,8 @@ def prepare(plan: Plan, report: Callable[[Event], None]) -> Run:
     return Run(replace(plan, device=device), report)
 
 
-def reading(plan: Plan) -> tuple[Callable[[str], int], int]:
-    """How the tokens of a text are counted, and the most of an example that are read. Raises CheckpointError."""
+def reading(plan: Plan) -> Reading:
+    """How the tokens of a text are counted, and how many are read. Raises CheckpointError, UsageError."""
     from lmcli.training import limits
 
     return limits.reading(plan)

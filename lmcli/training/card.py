@@ -47,7 +47,7 @@ class Card:
     `base` is the checkpoint that the run began with, None where it began with random weights. `validation` is that of
     the checkpoint which was kept, chosen by `metric`. `license` is the user's choice for the result, None leaves the
     base checkpoint's; `data_license` and `attribution` are what the user says of the data, in any words. `limits` are
-    sentences for the card's list of what the checkpoint does badly. `seconds` are those of the last sitting.
+    sentences for the card's list of what the checkpoint does badly. `seconds` are those of all sittings.
     """
 
     name: str

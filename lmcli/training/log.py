@@ -14,6 +14,7 @@ from lmcli.types import TrainingStep, Validation
 
 TrainingEvent = TrainingStep | Validation
 FILE = "training_log.jsonl"
+_END = "end"
 _EVENTS: dict[str, type[TrainingEvent]] = {"step": TrainingStep, "validation": Validation}
 
 
@@ -29,12 +30,15 @@ class TrainingLog:
 
     def append(self, event: TrainingEvent) -> None:
         """Add a line at the end. Raises OSError where the disk does not take it."""
+        self._add(_line(event))
+
+    def _add(self, line: bytes) -> None:
         with self._file.open("a+b") as stream:
             if stream.seek(0, os.SEEK_END):
                 stream.seek(-1, os.SEEK_END)
                 if stream.read(1) != b"\n":  # What a kill left half-written stays a line of its own.
                     stream.write(b"\n")
-            stream.write(_line(event))
+            stream.write(line)
 
     def events(self) -> list[TrainingEvent]:
         """All that is known of the run, by step; empty where there is no log. Lines that are no event are left out."""
@@ -51,6 +55,20 @@ class TrainingLog:
                 kept.pop()
             kept.append(event)
         return kept
+
+    def end(self, fingerprint: str) -> None:
+        """Add that the run came to its end, and which it was."""
+        self._add(json.dumps({"event": _END, "fingerprint": fingerprint}).encode() + b"\n")
+
+    @property
+    def outcome_of(self) -> str | None:
+        """The fingerprint of the run that came to its end last, None where none did."""
+        try:
+            last = self._file.read_bytes().splitlines()[-1]
+            found = json.loads(last)
+        except (OSError, ValueError, IndexError):
+            return None
+        return found.get("fingerprint") if isinstance(found, dict) and found.get("event") == _END else None
 
     def rewind(self, step: int) -> None:
         """Forget all after `step`, to which a resumed run goes back; 0 forgets all."""

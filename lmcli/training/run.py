@@ -30,11 +30,12 @@ _PROCESSES, _RANK = "WORLD_SIZE", "RANK"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the step of the checkpoint that was kept, all steps, how many parameters were trained, and
-    where and in which precision the products were computed."""
+    """What a run came to: the step of the checkpoint that was kept, all steps and what they took in all sittings, how
+    many parameters were trained, and where and in which precision the products were computed."""
 
     step: int
     steps: int
+    seconds: float
     trained_parameters: int
     parameters: int
     device: str
@@ -129,6 +130,7 @@ def _outcome(trainer: ScheduledTrainer) -> Outcome:
     return Outcome(
         state.best_global_step or state.global_step,
         state.global_step,
+        trainer.seconds,
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         sum(parameter.numel() for parameter in parameters),
         str(precision.device),

@@ -36,6 +36,7 @@ from lmcli.types import Event, Progress, TrainingStep, Validation
 
 _REPORTS = 200  # of the loss in a run, at least
 _BEST = "eval_best_step"  # the step of a validation where it is the best so far, else 0: what the trainer goes by
+_SECONDS = "seconds"  # between one checkpoint and the next, or from where a sitting began, in the trainer's history
 _VALIDATION_TOKENS = 8192  # in a batch that is only measured
 
 
@@ -95,6 +96,11 @@ class ScheduledTrainer(Trainer):
             self._load_best_model()
         else:
             self._load_from_checkpoint(str(checkpoint))
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken, in all its sittings."""
+        return self._reporting.seconds(self.state)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -180,11 +186,22 @@ class _Reporting(TrainerCallback):
         self._epochs = recipe.epochs
         self._last: tuple[int, float] | None = None
         self.measuring_seconds = 0.0  # since the last report: none of the training's
+        self._begun = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._last = (state.global_step, time.perf_counter())
+        self._begun = time.perf_counter()
+        self._last = (state.global_step, self._begun)
+
+    def seconds(self, state: Any) -> float:
+        """What the run has taken so far, in all its sittings up to what each kept."""
+        kept = [float(entry[_SECONDS]) for entry in state.log_history if _SECONDS in entry]
+        return sum(kept) + time.perf_counter() - self._begun
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if control.should_save:
+            now = time.perf_counter()
+            state.log_history.append({_SECONDS: now - self._begun, "step": state.global_step})
+            self._begun = now
         if state.is_world_process_zero:
             self._report(Progress(state.global_step, state.max_steps, STEPS))
 

@@ -47,6 +47,11 @@ def is_unfinished(folder: Path) -> bool:
     return _read(folder / _FOLDER / _PLAN) is not None
 
 
+def is_finished(plan: Plan) -> bool:
+    """Whether the folder holds what this very run came to."""
+    return not is_unfinished(plan.folder) and TrainingLog(plan.folder).outcome_of == plan.fingerprint
+
+
 def last_step(folder: Path) -> int | None:
     """The step from which a run in `folder` would go on; None where it would begin anew."""
     last = _last_checkpoint(folder / _FOLDER)
@@ -63,6 +68,7 @@ def result_folder(plan: Plan) -> Path:
 
 def close_run(plan: Plan) -> None:
     """The run is finished: what it wrote takes the place of the checkpoint that was there, and is all that is kept."""
+    TrainingLog(plan.folder).end(plan.fingerprint)
     result = plan.folder / _FOLDER / _RESULT
     written = {file.name for file in result.iterdir()}
     for pattern in _CHECKPOINT:

@@ -47,6 +47,9 @@ class SentimentEvaluator:
         binary = "neutral" not in self.names.values()
         allowed = [name for name in SENTIMENTS if not (binary and name == "neutral")]
         known = task.known(engine)
+        if len(set(allowed).intersection(known)) < 2:
+            raise UsageError(f"{engine.checkpoint.name} tells no sentiments: it was trained on {', '.join(known)}",
+                             "name another: lmcli evaluate -m REF, or rename the labels")  # fmt: skip
         if missing := [name for name in allowed if name not in known]:
             report(Notice(f"{engine.checkpoint.name} does not know {' and '.join(missing)}"))
         if binary and "neutral" in known:
