@@ -31,6 +31,7 @@ _TASKS = ("chat", "generate", "summarize", "translate", "sentiment", "classify",
 # place: the variables that may move it, in the order they are asked
 _PLACES = {
     "hub_dir": ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"),
+    "data_dir": ("LMCLI_DATA",),
     "state_dir": ("LMCLI_STATE",),
     "starters_dir": ("LMCLI_STARTERS",),
     "config_file": ("LMCLI_CONFIG",),
@@ -44,12 +45,13 @@ class Settings:
 
     `model` is the checkpoint for every task, `models` one for a task by its name. `cache_dir` holds lmcli's own
     imported checkpoints and, at most `prompt_cache_mb` of them, kept prompts; `hub_dir` is the hub's shared cache,
-    `state_dir` keeps the chat's history, `starters_dir` holds the checkpoints that come with lmcli. `sources` says for
-    each setting where its value comes from.
+    `data_dir` holds the checkpoints that the user made, `state_dir` the chat's history, `starters_dir` the checkpoints
+    that come with lmcli. `sources` says for each setting where its value comes from.
     """
 
     cache_dir: Path
     hub_dir: Path
+    data_dir: Path
     state_dir: Path
     starters_dir: Path
     config_file: Path
@@ -99,6 +101,9 @@ def load(variables: Mapping[str, str], flags: Mapping[str, Any] | None = None) -
     return Settings(
         cache_dir=Path(cache_dir).expanduser(),
         hub_dir=_hub_dir(variables),
+        data_dir=Path(
+            variables.get("LMCLI_DATA") or platformdirs.user_data_path("lmcli", appauthor=False)
+        ).expanduser(),
         state_dir=Path(
             variables.get("LMCLI_STATE") or platformdirs.user_state_path("lmcli", appauthor=False)
         ).expanduser(),

@@ -91,7 +91,7 @@ def furnish(folder: Path) -> dict[str, str]:
     for starter in starters.STARTERS:
         folder_checkpoint(folder / "starters" / starter.folder, KINDS[starter.task])
     variables = {
-        "LMCLI_CACHE": str(folder / "cache"), "LMCLI_STATE": str(folder / "state"),
+        "LMCLI_CACHE": str(folder / "cache"), "LMCLI_DATA": str(folder / "data"), "LMCLI_STATE": str(folder / "state"),
         "LMCLI_CONFIG": str(folder / "config.toml"), "HF_HUB_CACHE": str(folder / "hub"),
         "LMCLI_STARTERS": str(folder / "starters"),
     }  # fmt: skip

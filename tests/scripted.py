@@ -216,7 +216,8 @@ def invoke(
 def sandbox(folder: Path, engine: object | None = None) -> dict[str, str]:
     """Variables that keep lmcli inside `folder`, with a checkpoint for `engine` to stand behind."""
     places = {
-        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub",
+        "LMCLI_CACHE": "cache", "LMCLI_DATA": "data", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml",
+        "HF_HUB_CACHE": "hub",
         "LMCLI_STARTERS": "starters",
     }  # fmt: skip
     variables = {name: str(folder / place) for name, place in places.items()}

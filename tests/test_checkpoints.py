@@ -21,8 +21,8 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     places = {
-        "LMCLI_CACHE": "cache", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml", "HF_HUB_CACHE": "hub",
-        "LMCLI_STARTERS": "starters",
+        "LMCLI_CACHE": "cache", "LMCLI_DATA": "data", "LMCLI_STATE": "state", "LMCLI_CONFIG": "config.toml",
+        "HF_HUB_CACHE": "hub", "LMCLI_STARTERS": "starters",
     }  # fmt: skip
     return load({name: str(tmp_path / place) for name, place in places.items()})
 
@@ -253,6 +253,18 @@ def test_names_for_completion_need_no_heavy_import() -> None:
 
 
 # Removing
+
+
+def test_what_the_user_made_lies_with_their_data_and_is_found_listed_and_removed(settings: Settings) -> None:
+    name, folder = checkpoints.place("my-reviews", settings)
+    assert folder.is_relative_to(settings.data_dir)
+    folder_checkpoint(folder)
+    found = checkpoints.find(name, settings)
+    assert found is not None
+    assert found.path == folder
+    assert name in checkpoints.names({"HF_HUB_CACHE": "/nowhere", "LMCLI_DATA": str(settings.data_dir)})
+    assert checkpoints.remove(name, settings) > 0
+    assert checkpoints.find(name, settings) is None
 
 
 def test_removing_frees_the_cache_and_leaves_other_revisions(settings: Settings) -> None:

@@ -156,7 +156,7 @@ def test_the_documented_settings_are_read(place: Path) -> None:
     file = place / "config.toml"
     file.write_text(config, encoding="utf-8")
     read = settings.load({"LMCLI_CONFIG": str(file)})
-    places = {"hub_dir", "state_dir", "starters_dir", "config_file"}  # which variables alone may move
+    places = {"hub_dir", "data_dir", "state_dir", "starters_dir", "config_file"}  # which variables alone may move
     assert {name for name, source in read.sources.items() if source == str(file)} == set(read.sources) - places
     assert all(catalog.lookup(name) for name in [read.model or "", *read.models.values()])
 

@@ -415,6 +415,7 @@ def here(tmp_path: Path) -> dict[str, str]:
         "LMCLI_MODEL": "large",
         "LMCLI_CACHE": ".",
         "LMCLI_STATE": "state",
+        "LMCLI_DATA": "data",
         "LMCLI_CONFIG": "none",
         "HF_HUB_CACHE": "hub",
     }

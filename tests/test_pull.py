@@ -51,6 +51,7 @@ class User:
             "LMCLI_CACHE": str(self.own),
             "LMCLI_CONFIG": str(folder / "config.toml"),
             "LMCLI_STATE": str(folder / "state"),
+            "LMCLI_DATA": str(folder / "data"),
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "NO_PROXY": "127.0.0.1",
         }

@@ -320,7 +320,7 @@ def test_four_bits_cost_more_and_the_table_says_so(folder: Path, here: dict[str,
 
 def test_the_name_follows_from_the_checkpoints(folder: Path, here: dict[str, str]) -> None:
     assert invoke("quantize", str(folder), "-q", variables=here).code == 0
-    assert (Path(here["LMCLI_CACHE"]) / "checkpoints" / f"{folder.name}-int8" / "config.json").exists()
+    assert (Path(here["LMCLI_DATA"]) / "checkpoints" / f"{folder.name}-int8" / "config.json").exists()
 
 
 def test_a_name_that_is_taken_is_replaced_by_force_alone(folder: Path, here: dict[str, str], tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables of a user who has nothing, for whom the hub cannot be reached."""
     home = tmp_path_factory.mktemp("home")
     variables = os.environ | {
-        "LMCLI_CACHE": str(home / "cache"), "LMCLI_STATE": str(home / "state"), "LMCLI_CONFIG": str(home / "c.toml"),
+        "LMCLI_CACHE": str(home / "cache"), "LMCLI_DATA": str(home / "data"), "LMCLI_STATE": str(home / "state"),
+        "LMCLI_CONFIG": str(home / "c.toml"),
         "HF_HUB_CACHE": str(home / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9",
         "LMCLI_STARTERS": str(home / "starters"),
     }  # fmt: skip

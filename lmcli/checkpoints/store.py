@@ -1,4 +1,5 @@
-"""The checkpoints on this machine: the hub's shared cache, lmcli's own, folders, converted GGUF files, starters.
+"""The checkpoints on this machine: the hub's shared cache, lmcli's own, what the user made, folders, converted GGUF
+files, starters.
 
 The hub's layout is read with the standard library alone, so that finding a checkpoint takes milliseconds:
 `models--org--name/{refs/main, snapshots/<commit>/…}`.
@@ -41,8 +42,8 @@ def find(ref: str, settings: Settings) -> Checkpoint | None:
 
 
 def cached(settings: Settings) -> list[Checkpoint]:
-    """Every usable checkpoint in the hub's cache and in lmcli's own, whoever fetched it, behind those that come with
-    lmcli."""
+    """Every usable checkpoint in the hub's cache, whoever fetched it, in lmcli's own and among those that the user
+    made, behind those that come with lmcli."""
     found = starters.here(settings)
     for name, folder in _folders(settings):
         try:
@@ -122,7 +123,7 @@ def place(output: str, settings: Settings, chosen: bool = True) -> tuple[str, Pa
         raise UsageError(f"'{output}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
     if chosen and (catalog.lookup(output) is not None or starters.lookup(output) is not None):
         raise UsageError(f"'{output}' already means another checkpoint", "choose another name: -o NAME")
-    return output, settings.cache_dir / "checkpoints" / output.replace("/", "--")
+    return output, settings.data_dir / "checkpoints" / output.replace("/", "--")
 
 
 def _is_quantized(folder: Path) -> bool:
@@ -133,6 +134,10 @@ def _is_quantized(folder: Path) -> bool:
 
 
 def _own(wanted: Reference, settings: Settings) -> Path:
+    """Where a checkpoint of that name lies which the user made, else where one would that was fetched."""
+    made = settings.data_dir / "checkpoints" / wanted.name.replace("/", "--")
+    if made.is_dir():
+        return made
     if wanted.entry is not None:
         # A mirror holds one revision only.
         asked = "@" in wanted.name
@@ -184,6 +189,8 @@ def _folders(settings: Settings) -> Iterator[tuple[str, Path]]:
             name = entry.name if entry else repo_id
             seen.add(name)
             yield name, folder
-    for folder in sorted((settings.cache_dir / "checkpoints").glob("[!.]*")):
+    places = (settings.data_dir / "checkpoints", settings.cache_dir / "checkpoints")
+    for folder in sorted((folder for place in places for folder in place.glob("[!.]*")), key=lambda each: each.name):
         if folder.name not in seen and starters.lookup(folder.name) is None and _whole(folder):
+            seen.add(folder.name)
             yield folder.name, folder
