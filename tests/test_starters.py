@@ -78,6 +78,11 @@ def test_translation_between_english_and_chinese_needs_nothing_fetched(
     assert f"lmcli pull {better} fetches a larger one made for translation" in lines[0]
 
 
+@pytest.mark.parametrize(("target", "text"), [("zh-Hant", EN), ("en", "這部電影太無聊了，我們走吧。\n".encode())])
+def test_traditional_characters_are_the_starters_too(here: dict[str, str], target: str, text: bytes) -> None:
+    assert answer("translate", "--to", target, stdin=text, variables=here)[0] == "starter-translation"
+
+
 def test_the_notice_is_kept_quiet_and_not_repeated_for_every_text(here: dict[str, str]) -> None:
     assert answer("sentiment", "-q", "Lovely.", variables=here)[1] == ""
     _, told = answer("sentiment", "--lines", stdin=EN * 40, variables=here)

@@ -38,6 +38,7 @@ def glossary(ctx: click.Context, option: click.Parameter, name: str | None) -> G
 
 def open_translator(engine: EngineChoice, renderer: Renderer, source: str, target: str) -> Engine:
     """The engine for these languages: one checkpoint, or two through English where both and no other are here."""
+    from lmcli.checkpoints import starters
     from lmcli.tasks.pivot import Pivot
     from lmcli.text.chinese import is_script
     from lmcli.types import Notice
@@ -50,7 +51,9 @@ def open_translator(engine: EngineChoice, renderer: Renderer, source: str, targe
     into = engine.here("translate", (spoken, _BY))
     out_of = engine.here("translate", (_BY, target)) or engine.here("translate", (_BY, wanted))
     if engine.chosen("translate") or direct or not into or not out_of or _BY in (spoken, wanted):
-        return engine.open("translate", renderer, direct or pairs[0])
+        # The starter writes simplified characters, which are converted afterwards.
+        standing_in = (pair for pair in pairs if starters.lookup(engine.default("translate", pair)))
+        return engine.open("translate", renderer, direct or next(standing_in, pairs[0]))
     renderer.report(Notice(f"translating through English: {into}, then {out_of}"))
     first, second = (
         replace(engine, flags={**engine.flags, "model": name}).open("translate", renderer) for name in (into, out_of)
