@@ -254,14 +254,20 @@ def test_likelihoods_and_inference_are_explained_alike() -> None:
     ("text", "words"),
     [
         ("I don't know.", ["I", "don't", "know"]),
-        ("好吃得很！", ["好吃", "得很"]),
+        ("这部电影太无聊了！", ["这部", "电影", "太", "无聊", "了"]),
         ("吃 pizza 了", ["吃", "pizza", "了"]),
         ("well-known café 2024", ["well-known", "café", "2024"]),
         ("?!", []),
     ],
 )
-def test_units_are_words_or_short_runs_of_signs(text: str, words: list[str]) -> None:
+def test_units_are_words(text: str, words: list[str]) -> None:
     assert [text[a:b] for a, b in units(text)] == words
+
+
+def test_without_a_dictionary_units_of_chinese_have_two_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmcli.text.chinese.find_spec", lambda name: None)
+    text = "好吃得很！"
+    assert [text[a:b] for a, b in units(text)] == ["好吃", "得很"]
 
 
 def test_pipes_get_words_with_weights_and_terminals_colour_unless_there_is_to_be_none() -> None:

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from lmcli.tasks.judging import Judge, pieces
+from lmcli.text.chinese import words
 from lmcli.text.segment import sentences
 from lmcli.types import Explanation, Label, Method, Weight
 
 METHOD: Method = "occlusion"
 _WORDS = 64  # judged one by one; in a text of more the sentences come first
 _SENTENCES = 3  # that carry the label the most, of which the words are then looked at
-# A word, or a short run of signs of a script that writes no spaces: most Chinese words have two.
+# A word, a run of Chinese, or a short one of signs of another script that writes no spaces.
 _UNIT = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{1,2}"
+    r"(?P<chinese>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)"
+    r"|[\u3040-\u30ff\u0e00-\u0e7f]{1,2}"
     r"|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]+(?:['’-]\w+)*"
 )
 Span = tuple[int, int]
@@ -76,8 +78,14 @@ def without(text: str, spans: Iterable[Span]) -> str:
 
 
 def units(text: str) -> list[Span]:
-    """Where the words of a text begin and end; of a script without spaces its signs, two at a time."""
-    return [found.span() for found in _UNIT.finditer(text)]
+    """Where the words of a text begin and end; of a script without spaces, other than Chinese, its signs, two at a
+    time."""
+    found: list[Span] = []
+    for unit in _UNIT.finditer(text):
+        end = unit.start()
+        for word in words(unit[0]) if unit["chinese"] else [unit[0]]:
+            found.append((end, end := end + len(word)))
+    return found
 
 
 def _inside(text: str, span: Span) -> list[Span]:

@@ -1,4 +1,4 @@
-"""The two ways of writing Chinese: from the characters of one to those of the other, by phrases and not one by one."""
+"""Chinese: from one of its two ways of writing to the other, by phrases and not one by one, and where its words end."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def can_convert(source: str, target: str) -> bool:
 def is_script(source: str, target: str) -> bool:
     """Whether the two are one language in two ways of writing."""
     return (source, target) in _WAYS
+
+
+def words(text: str) -> list[str]:
+    """The words that make up `text`, by jieba's dictionary; where that is not installed its characters, two at a time,
+    as most words have."""
+    if find_spec("rjieba") is None:
+        return [text[i : i + 2] for i in range(0, len(text), 2)]
+    from rjieba import cut
+
+    found: list[str] = cut(text)
+    return found
 
 
 @cache  # It reads its dictionaries.
