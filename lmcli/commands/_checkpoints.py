@@ -69,6 +69,7 @@ def facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "dtype": checkpoint.dtype,
         "context_length": context_length(config),
         "chat_template": checkpoint.instruct,
+        "labels": list((config.get("id2label") or {}).values()) if checkpoint.kind == "classifier" else [],
         "files": [File(name=file.name, size_bytes=Size(file.stat().st_size)) for file in files],
     }
 
