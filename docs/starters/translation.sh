@@ -20,8 +20,15 @@ else
     OMP_NUM_THREADS=1 python -m torch.distributed.run --nproc-per-node 2 -m lmcli pretrain --recipe translation.toml \
         --batch-tokens 1600 --max-steps 6000 everyday.tsv technical.tsv -o ./starter-translation --resume
 fi
+# The search that it translates with where nothing else is said.
+python - starter-translation/generation_config.json <<'END'
+import json, pathlib, sys
+file = pathlib.Path(sys.argv[1])
+file.write_text(json.dumps(json.loads(file.read_text()) | {"num_beams": 4}, indent=2) + "\n")
+END
+lmcli quantize ./starter-translation -o ./starter-translation-int8
 for set in tatoeba msdocs_human captions3am; do
     [ -f "$data/${set}_dev.tsv" ] || continue
-    lmcli evaluate "$data/${set}_dev.tsv" --task translate --from en --to zh -m ./starter-translation
-    lmcli evaluate "$data/${set}_dev.tsv" --task translate --from zh --to en -m ./starter-translation
+    lmcli evaluate "$data/${set}_dev.tsv" --task translate --from en --to zh -m ./starter-translation-int8
+    lmcli evaluate "$data/${set}_dev.tsv" --task translate --from zh --to en -m ./starter-translation-int8
 done
