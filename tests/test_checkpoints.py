@@ -244,7 +244,7 @@ def test_what_other_tools_keep_in_the_cache_is_passed_over(settings: Settings) -
 
 
 def test_names_for_completion_need_no_heavy_import() -> None:
-    nothing = {"HF_HUB_CACHE": "/nowhere", "LMCLI_STARTERS": "/nowhere"}
+    nothing = dict.fromkeys(("HF_HUB_CACHE", "LMCLI_CACHE", "LMCLI_DATA", "LMCLI_STARTERS"), "/nowhere")
     code = f"import sys; from lmcli import checkpoints; print(len(checkpoints.names({nothing})));"
     code += "print(sorted({'torch', 'transformers', 'huggingface_hub', 'numpy', 'gguf', 'rich'} & set(sys.modules)))"
     root = str(Path(__file__).parents[1])
