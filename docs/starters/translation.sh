@@ -16,7 +16,7 @@ if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     lmcli pretrain --recipe translation.toml --epochs 20 --repeat everyday.tsv=2 --batch-tokens 16384 \
         everyday.tsv technical.tsv -o ./starter-translation --resume
 else
-    # Two processes of one thread each compute more than one of two threads.
+    # Two processes of a thread each share every step.
     OMP_NUM_THREADS=1 python -m torch.distributed.run --nproc-per-node 2 -m lmcli pretrain --recipe translation.toml \
         --batch-tokens 1600 --max-steps 6000 everyday.tsv technical.tsv -o ./starter-translation --resume
 fi
