@@ -88,12 +88,12 @@ def converted(file: Path, settings: Settings) -> Path:
     """Where the conversion of a GGUF file lies; a file that has changed gets another place."""
     stat = file.stat()
     key = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return settings.cache_dir / "checkpoints" / f"{file.stem}-{zlib.crc32(key.encode()):08x}"
+    return _fetched(settings) / f"{file.stem}-{zlib.crc32(key.encode()):08x}"
 
 
 def mirrored(entry: catalog.Entry, settings: Settings) -> Path:
     """Where a catalogue entry lies that came from its mirror."""
-    return settings.cache_dir / "checkpoints" / entry.name
+    return _fetched(settings) / entry.name
 
 
 def place_quantized(
@@ -123,7 +123,17 @@ def place(output: str, settings: Settings, chosen: bool = True) -> tuple[str, Pa
         raise UsageError(f"'{output}' cannot be the name of a checkpoint", "use letters, digits, dots and dashes")
     if chosen and (catalog.lookup(output) is not None or starters.lookup(output) is not None):
         raise UsageError(f"'{output}' already means another checkpoint", "choose another name: -o NAME")
-    return output, settings.data_dir / "checkpoints" / output.replace("/", "--")
+    return output, _made(settings) / output.replace("/", "--")
+
+
+def _made(settings: Settings) -> Path:
+    """The folder of the checkpoints that the user made."""
+    return settings.data_dir / "checkpoints"
+
+
+def _fetched(settings: Settings) -> Path:
+    """The folder of those that lmcli fetched or converted, outside the hub's cache."""
+    return settings.cache_dir / "checkpoints"
 
 
 def _is_quantized(folder: Path) -> bool:
@@ -135,14 +145,14 @@ def _is_quantized(folder: Path) -> bool:
 
 def _own(wanted: Reference, settings: Settings) -> Path:
     """Where a checkpoint of that name lies which the user made, else where one would that was fetched."""
-    made = settings.data_dir / "checkpoints" / wanted.name.replace("/", "--")
+    made = _made(settings) / wanted.name.replace("/", "--")
     if made.is_dir():
         return made
     if wanted.entry is not None:
         # A mirror holds one revision only.
         asked = "@" in wanted.name
-        return mirrored(wanted.entry, settings) if not asked else settings.cache_dir / "checkpoints" / wanted.name
-    return settings.cache_dir / "checkpoints" / wanted.name.replace("/", "--")
+        return mirrored(wanted.entry, settings) if not asked else _fetched(settings) / wanted.name
+    return _fetched(settings) / wanted.name.replace("/", "--")
 
 
 def _snapshot(hub_dir: Path, repo_id: str, revision: str | None) -> Path | None:
@@ -189,7 +199,7 @@ def _folders(settings: Settings) -> Iterator[tuple[str, Path]]:
             name = entry.name if entry else repo_id
             seen.add(name)
             yield name, folder
-    places = (settings.data_dir / "checkpoints", settings.cache_dir / "checkpoints")
+    places = (_made(settings), _fetched(settings))
     for folder in sorted((folder for place in places for folder in place.glob("[!.]*")), key=lambda each: each.name):
         if folder.name not in seen and starters.lookup(folder.name) is None and _whole(folder):
             seen.add(folder.name)

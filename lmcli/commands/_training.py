@@ -17,7 +17,7 @@ from lmcli.render import Output, pick
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
-from lmcli.training.unfinished import is_finished, is_unfinished, last_step
+from lmcli.training.unfinished import is_unfinished, last_step, outcome_in
 from lmcli.types import Checkpoint, Event, Notice, TrainingStep, Validation
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def train(
         renderer.tables(_findings(checked), [])
         return
     plan = replace(plan, train=checked.train, validation=checked.validation)
-    if not values["force"] and any(folder.glob("*.safetensors")) and not is_unfinished(folder):
-        if not is_finished(plan):
+    if not values["force"] and (done := outcome_in(folder)):
+        if done != plan.fingerprint:
             raise _taken(folder)
         renderer.report(Notice(f"{name} is in {folder}, finished"))
         return
@@ -104,7 +104,7 @@ def _check_place(folder: Path, resume: bool, force: bool) -> None:
             raise UsageError(
                 f"{folder} holds a run that was stopped", "go on with --resume, or begin anew with --force"
             )
-    elif any(folder.iterdir()) and not (resume and TrainingLog(folder).outcome_of):
+    elif any(folder.iterdir()) and not (resume and outcome_in(folder)):
         raise _taken(folder)
 
 

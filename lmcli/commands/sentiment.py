@@ -48,6 +48,6 @@ def command(
         engine.environment.begin()
         languages = language_of(documents)
     opened = engine.open(task.name, renderer, languages)
-    if not SENTIMENTS.intersection(known := task.known(opened)):
+    if not set(SENTIMENTS).intersection(known := task.known(opened)):
         renderer.report(Notice(f"{opened.checkpoint.name} tells no sentiments: it was trained on {', '.join(known)}"))
     return label_each(task, opened, documents, renderer, fail_on)

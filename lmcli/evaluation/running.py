@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from lmcli.data.examples import Example
 from lmcli.errors import OF_ONE_TEXT, LmcliError
+from lmcli.protocols import ClassifierEngine
 from lmcli.types import Event, Notice, Progress, TaskResult
 
 Report = Callable[[Event], None]
 Item = TypeVar("Item")
+_BATCH = 64  # texts, or pairs of them, in one call
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ def tracked(items: Iterable[Item], total: int, unit: str, report: Report) -> Ite
     for done, item in enumerate(items, 1):
         yield item
         report(Progress(done, 0, unit, done / total))
+
+
+def outputs(engine: ClassifierEngine, examples: Sequence[Example]) -> Iterator[dict[str, float]]:
+    """What a classifier's head gives each text, or each pair of texts, by its labels."""
+    paired = any(example.second is not None for example in examples)
+    for first in range(0, len(examples), _BATCH):
+        some = examples[first : first + _BATCH]
+        seconds = [example.second or "" for example in some] if paired else None
+        yield from engine.logits([example.text for example in some], seconds)
 
 
 def check(found: Sequence[Answer]) -> None:

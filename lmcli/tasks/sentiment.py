@@ -21,7 +21,7 @@ _NAMES = {
     "negative": {"negative", "neg", "very negative", "负面", "消极", "负向", "差评", "négatif", "negativ", "negativo"},
     "neutral": {"neutral", "neu", "中性", "中立", "neutre"},
 }
-SENTIMENTS = frozenset(_NAMES)
+SENTIMENTS = tuple(_NAMES)
 _STARS = {1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"}
 _NUMBERED = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 

@@ -27,11 +27,17 @@ def is_script(source: str, target: str) -> bool:
 def words(text: str) -> list[str]:
     """The words that make up `text`, by jieba's dictionary; where that is not installed its characters, two at a time,
     as most words have."""
+    cut = _cut()
+    return cut(text) if cut else [text[i : i + 2] for i in range(0, len(text), 2)]
+
+
+@cache
+def _cut() -> Callable[[str], list[str]] | None:
     if find_spec("rjieba") is None:
-        return [text[i : i + 2] for i in range(0, len(text), 2)]
+        return None
     from rjieba import cut
 
-    found: list[str] = cut(text)
+    found: Callable[[str], list[str]] = cut
     return found
 
 

@@ -48,7 +48,7 @@ def reading(plan: Plan) -> Reading:
 
 def _possible(config: Any, tokenizer: Any) -> int:
     own = [_positions(config), tokenizer.model_max_length]
-    return min(*(n for n in own if n and 0 < n < _UNBOUNDED), _UNBOUNDED, _UNBOUNDED)
+    return min([_UNBOUNDED, *(n for n in own if n and 0 < n < _UNBOUNDED)])
 
 
 def _positions(config: Any) -> int | None:

@@ -47,9 +47,9 @@ def is_unfinished(folder: Path) -> bool:
     return _read(folder / _FOLDER / _PLAN) is not None
 
 
-def is_finished(plan: Plan) -> bool:
-    """Whether the folder holds what this very run came to."""
-    return not is_unfinished(plan.folder) and TrainingLog(plan.folder).outcome_of == plan.fingerprint
+def outcome_in(folder: Path) -> str | None:
+    """The fingerprint of the plan whose result `folder` holds; None where there is none, or a run still goes on."""
+    return None if is_unfinished(folder) else TrainingLog(folder).outcome_of
 
 
 def last_step(folder: Path) -> int | None:

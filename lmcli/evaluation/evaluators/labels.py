@@ -12,16 +12,14 @@ from lmcli.data.examples import Example
 from lmcli.errors import UsageError
 from lmcli.evaluation.classification import ClassificationScores
 from lmcli.evaluation.marks import Mark, Marked, asked
-from lmcli.evaluation.running import Answer, Report, answers
+from lmcli.evaluation.running import Answer, Report, answers, outputs
 from lmcli.protocols import ClassifierEngine, Engine
 from lmcli.tasks.classify import Classify
 from lmcli.tasks.entailment import infers
 from lmcli.tasks.likelihoods import softmax
-from lmcli.tasks.sentiment import Sentiment, known_name
+from lmcli.tasks.sentiment import SENTIMENTS, Sentiment, known_name
 from lmcli.types import Done, Event, Label, Notice, TaskResult
 
-SENTIMENTS = ("positive", "negative", "neutral")
-_PAIRS = 64  # texts with a second one, in one call
 NO_LABEL = "(none)"  # what a text that failed was told
 
 
@@ -174,13 +172,10 @@ def _among(answer: Answer, allowed: Sequence[str]) -> Answer:
 
 
 def _judged_pairs(engine: ClassifierEngine, examples: Sequence[Example]) -> Iterator[Iterator[Event]]:
-    for first in range(0, len(examples), _PAIRS):
-        some = examples[first : first + _PAIRS]
-        texts, seconds = [each.text for each in some], [each.second or "" for each in some]
-        for logits in engine.logits(texts, seconds):
-            scores = dict(zip(logits, softmax(list(logits.values())), strict=True))
-            likeliest = max(scores, key=lambda name: scores[name])
-            yield iter((Label(likeliest, scores), Done("stop")))
+    for logits in outputs(engine, examples):
+        scores = dict(zip(logits, softmax(list(logits.values())), strict=True))
+        likeliest = max(scores, key=lambda name: scores[name])
+        yield iter((Label(likeliest, scores), Done("stop")))
 
 
 def _plain(label: str) -> str:

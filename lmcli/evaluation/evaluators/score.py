@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,10 +12,8 @@ from lmcli.data.examples import Example
 from lmcli.errors import InputError, UsageError
 from lmcli.evaluation.correlation import CorrelationScores
 from lmcli.evaluation.marks import Mark, Marked, asked
-from lmcli.evaluation.running import Report, tracked
-from lmcli.protocols import ClassifierEngine, Engine
-
-_BATCH = 64  # texts, or pairs of them, in one call
+from lmcli.evaluation.running import Report, outputs, tracked
+from lmcli.protocols import Engine
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class ScoreEvaluator:
                 f"{engine.checkpoint.name} gives no numbers", "name a checkpoint with one output: lmcli evaluate -m REF"
             )
         wanted = [_number(example) for example in self.examples]
-        got = list(tracked(_numbers(engine, self.examples), len(self.examples), "texts", report))
+        found = tracked(outputs(engine, self.examples), len(self.examples), "texts", report)
+        got = [value for values in found for value in values.values()]
         scores = CorrelationScores(wanted, got)
         marks = [
             Mark(asked(example), (example.answer,), f"{own:.3f}", own, None, -miss, example.place)
@@ -59,12 +58,3 @@ def _number(example: Example) -> float:
     if found is None:
         raise InputError(f"{example.place} has '{example.answer[:40]}', which is no number", "mend or remove the row")
     return found
-
-
-def _numbers(engine: ClassifierEngine, examples: Sequence[Example]) -> Iterator[float]:
-    for first in range(0, len(examples), _BATCH):
-        some = examples[first : first + _BATCH]
-        paired = any(example.second is not None for example in some)
-        seconds = [example.second or "" for example in some] if paired else None
-        for outputs in engine.logits([example.text for example in some], seconds):
-            yield from outputs.values()
