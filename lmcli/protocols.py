@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lmcli.types import Checkpoint, Event, Prompt, SamplingParams, Weight
+from lmcli.explanations import Weight
+from lmcli.types import Checkpoint, Event, Prompt, SamplingParams
 
 
 @dataclass(frozen=True)

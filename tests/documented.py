@@ -23,9 +23,10 @@ from lmcli.bench.report import Result as Measured
 from lmcli.checkpoints import catalog, starters, store
 from lmcli.cli import leave, run
 from lmcli.environment import Environment
+from lmcli.explanations import AttentionMap, AttentionMaps
 from lmcli.protocols import Engine
 from lmcli.settings import load as settings_of
-from lmcli.types import AttentionMap, AttentionMaps, Checkpoint
+from lmcli.types import Checkpoint
 
 KINDS = {"translate": "seq2seq", "summarize": "seq2seq", "sentiment": "classifier", "chat": "causal"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -17,20 +17,9 @@ from pathlib import Path
 from lmcli.cli import run
 from lmcli.environment import Environment
 from lmcli.errors import InputTooLong
+from lmcli.explanations import Candidate, Choice, Weight
 from lmcli.protocols import Stretch, Target
-from lmcli.types import (
-    Candidate,
-    Checkpoint,
-    Choice,
-    Chunk,
-    Conversation,
-    Done,
-    Event,
-    Prompt,
-    SamplingParams,
-    Usage,
-    Weight,
-)
+from lmcli.types import Checkpoint, Chunk, Conversation, Done, Event, Prompt, SamplingParams, Usage
 
 Answer = str | Callable[[str], str]
 

@@ -21,8 +21,9 @@ from scripted import Result, ScriptedEngine, invoke
 from lmcli import engine
 from lmcli.checkpoints.checkpoint import read
 from lmcli.errors import CheckpointError, InputTooLong, UsageError
+from lmcli.explanations import AttentionMap, AttentionMaps, AttentionWish
 from lmcli.render.attention import View, draw
-from lmcli.types import AttentionMap, AttentionMaps, AttentionWish, LoadOptions
+from lmcli.types import LoadOptions
 
 SENTENCE = "The old cat sat behind the church."
 pytestmark = pytest.mark.usefixtures("one_thread")

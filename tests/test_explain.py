@@ -18,11 +18,12 @@ from lmcli import engine
 from lmcli.engine.encoder_engine import EncoderClassifier
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.errors import InputTooLong, UsageError
+from lmcli.explanations import Weight
 from lmcli.protocols import Target
 from lmcli.tasks.classify import Classify
 from lmcli.tasks.explain import Explain
 from lmcli.tasks.sentiment import Sentiment
-from lmcli.types import Label, LoadOptions, Weight
+from lmcli.types import Label, LoadOptions
 
 METHODS = ("occlusion", "integrated-gradients")
 NAMES = {

@@ -18,7 +18,8 @@ from lmcli.engine.generation import GenerationEngine
 from lmcli.engine.spelling import Spelling, byte_characters
 from lmcli.engine.torch_engine import TorchDecoder
 from lmcli.engine.transformers_engine import TransformersDecoder
-from lmcli.types import Choice, Conversation, Done, LoadOptions, SamplingParams
+from lmcli.explanations import Choice
+from lmcli.types import Conversation, Done, LoadOptions, SamplingParams
 
 FAMILIES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "llama": (TorchDecoder, {}),

@@ -24,6 +24,7 @@ LAYERS = [
     {"environment", "settings", "parameters"},
     {"protocols"},
     {"types", "errors", "__init__"},
+    {"explanations"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
          "llama_cpp", "llguidance", "pyarrow", "accelerate", "peft", "sacrebleu"}  # fmt: skip
@@ -77,7 +78,7 @@ def test_each_heavy_library_has_its_one_place(file: Path) -> None:
 def test_tasks_see_only_text_types_and_errors() -> None:
     for file in (PACKAGE / "tasks").glob("*.py"):
         used = {room(name) for name in imports(file) if name.startswith("lmcli.")}
-        assert used <= {"tasks", "text", "types", "protocols", "errors"}, file
+        assert used <= {"tasks", "text", "types", "explanations", "protocols", "errors"}, file
 
 
 HELP = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]

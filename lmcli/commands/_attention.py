@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcli.errors import LmcliError, UsageError
+from lmcli.explanations import AttentionMaps, AttentionWish
 from lmcli.render.attention import FORMS, View, draw, seen
 from lmcli.render.choices import percent
-from lmcli.types import AttentionMaps, AttentionWish, Checkpoint
+from lmcli.types import Checkpoint
 
 if TYPE_CHECKING:
     from lmcli.commands._engine import EngineChoice

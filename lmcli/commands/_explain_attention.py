@@ -45,8 +45,8 @@ def command(
     """
     from lmcli import engine as engines
     from lmcli.commands import _attention
+    from lmcli.explanations import AttentionWish
     from lmcli.text.documents import read_texts
-    from lmcli.types import AttentionWish
 
     want_input(ctx, [text] if text else [])
     form, wanted = _attention.form_of(output), AttentionWish(**wish)

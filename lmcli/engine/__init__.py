@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from lmcli.engine.agreement import Agreement
     from lmcli.engine.comparison import Comparison
+    from lmcli.explanations import AttentionMaps, AttentionWish
     from lmcli.protocols import Engine
-    from lmcli.types import AttentionMaps, AttentionWish, Checkpoint, Event, Grammar, LoadOptions
+    from lmcli.types import Checkpoint, Event, Grammar, LoadOptions
 
 
 def load(

@@ -22,7 +22,8 @@ from lmcli.engine.spelling import Spelling
 from lmcli.engine.transformers_engine import TransformersTokenizer, load_eager
 from lmcli.engine.transformers_tokenizer import load_tokenizer
 from lmcli.errors import CheckpointError, InputTooLong
-from lmcli.types import AttentionMap, AttentionMaps, AttentionWish, Checkpoint, Event, LoadOptions, SamplingParams
+from lmcli.explanations import AttentionMap, AttentionMaps, AttentionWish
+from lmcli.types import Checkpoint, Event, LoadOptions, SamplingParams
 
 Part = Literal["encoder", "decoder", "cross"]
 MOST = 64  # tokens on a side: more cannot be read off a picture

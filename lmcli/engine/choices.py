@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lmcli.engine.spelling import Spelling
 from lmcli.engine.tokenizer import Detokenizer, Tokenizer
-from lmcli.types import Candidate, Choice, Done, Event, Usage
+from lmcli.explanations import Candidate, Choice
+from lmcli.types import Done, Event, Usage
 
 if TYPE_CHECKING:
     from lmcli.engine.answer import Answer

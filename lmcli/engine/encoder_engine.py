@@ -25,8 +25,9 @@ from lmcli.engine.quantized_weights import plain, read_quantization, without_qua
 from lmcli.engine.rows import Row, Rows, batches, fill, lay
 from lmcli.engine.weights import assign, read_weights
 from lmcli.engine.workers import in_parallel
+from lmcli.explanations import Weight
 from lmcli.protocols import Target
-from lmcli.types import Checkpoint, Event, LoadOptions, Prompt, Weight
+from lmcli.types import Checkpoint, Event, LoadOptions, Prompt
 
 AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
 Result = TypeVar("Result")

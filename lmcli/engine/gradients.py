@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lmcli.engine.batches import Spelled
+from lmcli.explanations import Weight
 from lmcli.protocols import Target
-from lmcli.types import Weight
 
 _STEPS = 48
 _PASS = 2048  # tokens: what is kept of each layer for the way back is held at once

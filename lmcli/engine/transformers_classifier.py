@@ -13,8 +13,9 @@ from lmcli.engine.batches import Spelled, by_length, check_fits, encode, part_qu
 from lmcli.engine.gradients import attribute, chance_of, embed
 from lmcli.engine.memory import memory_errors
 from lmcli.errors import UsageError
+from lmcli.explanations import Weight
 from lmcli.protocols import Target
-from lmcli.types import Checkpoint, Prompt, Weight
+from lmcli.types import Checkpoint, Prompt
 
 _BATCH_TOKENS = 4096  # of padded input
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lmcli.explanations import Choice
 from lmcli.render.objects import line
-from lmcli.types import Choice
 
 COLUMNS = {
     "token": "TOKEN", "probability": "PROBABILITY", "rank": "RANK", "entropy": "ENTROPY", "rivals": "RIVALS",

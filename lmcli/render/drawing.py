@@ -20,10 +20,11 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from lmcli.explanations import Explanation
 from lmcli.render.pace import Pace
 from lmcli.render.plain import heaviest, shortened
 from lmcli.text.printable import printable
-from lmcli.types import Explanation, Label, Progress
+from lmcli.types import Label, Progress
 
 _REDRAW_SECONDS = 0.1
 _COLORS = {"positive": "green", "negative": "red", "neutral": "yellow"}

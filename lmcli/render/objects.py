@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from lmcli.errors import LmcliError
-from lmcli.types import Choice, Label, Sources, TaskResult
+from lmcli.explanations import Choice
+from lmcli.types import Label, Sources, TaskResult
 
 
 def line(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lmcli.environment import Environment
 from lmcli.errors import LmcliError
+from lmcli.explanations import Choice, Explanation, Weight
 from lmcli.render import Output, Rows
 from lmcli.render.chart import Chart
 from lmcli.render.choices import COLUMNS, foreseen, token_row
@@ -16,11 +17,9 @@ from lmcli.render.pace import Pace
 from lmcli.render.run_line import RunLog, validation_parts
 from lmcli.render.sheet import Sheet, sheet
 from lmcli.types import (
-    Choice,
     Chunk,
     Done,
     Event,
-    Explanation,
     Label,
     Notice,
     Progress,
@@ -32,7 +31,6 @@ from lmcli.types import (
     TrainingStep,
     Usage,
     Validation,
-    Weight,
 )
 
 _LOG_SECONDS = 10

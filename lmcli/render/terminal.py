@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lmcli.environment import Environment
+from lmcli.explanations import Choice, Explanation
 from lmcli.render import Output
 from lmcli.render.chart import Chart
 from lmcli.render.choices import COLUMNS, LEGEND, foreseen, listed, style, token_row
@@ -18,7 +19,7 @@ from lmcli.render.plain import PlainRenderer, cell, faithful, quotation, weighed
 from lmcli.render.screen import columns as columns_of
 from lmcli.render.screen import knows_unicode
 from lmcli.text.printable import printable
-from lmcli.types import Choice, Event, Explanation, Label, Notice, Progress, Sources, TrainingStep, Validation
+from lmcli.types import Event, Label, Notice, Progress, Sources, TrainingStep, Validation
 
 if TYPE_CHECKING:
     from lmcli.render.drawing import Bar

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from lmcli import tasks
 from lmcli.errors import UsageError
+from lmcli.explanations import Explanation, Method, Weight
 from lmcli.protocols import ClassifierEngine, Engine
 from lmcli.tasks.classify import Classify
 from lmcli.tasks.entailment import infers
@@ -15,7 +16,7 @@ from lmcli.tasks.faithfulness import checked
 from lmcli.tasks.judging import Judge, judge_many
 from lmcli.tasks.occlusion import METHOD, Occlusion, strongest, units
 from lmcli.tasks.sentiment import Sentiment
-from lmcli.types import Event, Explanation, Label, Method, Weight
+from lmcli.types import Event, Label
 
 _GRADIENTS: Method = "integrated-gradients"
 

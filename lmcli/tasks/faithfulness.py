@@ -6,9 +6,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from lmcli.explanations import Explanation, Faithfulness
 from lmcli.tasks.judging import Judge
 from lmcli.tasks.occlusion import Span, without
-from lmcli.types import Explanation, Faithfulness
 
 _SHARE = 0.2  # of the words are taken away
 _DRAWS = 8  # of random words

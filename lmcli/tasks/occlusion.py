@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from lmcli.explanations import Explanation, Method, Weight
 from lmcli.tasks.judging import Judge, pieces
 from lmcli.text.chinese import words
 from lmcli.text.segment import sentences
-from lmcli.types import Explanation, Label, Method, Weight
+from lmcli.types import Label
 
 METHOD: Method = "occlusion"
 _WORDS = 64  # judged one by one; in a text of more the sentences come first

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from lmcli.explanations import AttentionMap, AttentionMaps
 from lmcli.text.printable import printable
-from lmcli.types import AttentionMap, AttentionMaps
 
 FORMS = (".html", ".htm", ".svg", ".json")  # by the name of the file
 NAMES = {"encoder": "the encoder", "decoder": "the decoder", "cross": "the decoder, at the encoder"}

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lmcli.explanations import AttentionMap, AttentionMaps
 from lmcli.render.attention import NAMES, View, seen
 from lmcli.text.printable import printable
-from lmcli.types import AttentionMap, AttentionMaps
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 

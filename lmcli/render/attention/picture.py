@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from lmcli.explanations import AttentionMaps
 from lmcli.render.attention import View, seen
-from lmcli.types import AttentionMaps
 
 _CELL, _GAP, _FONT = 20, 8, 13  # pixels
 _LEAST = 0.004  # of the strongest weight: what is paler cannot be seen
