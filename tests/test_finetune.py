@@ -169,8 +169,29 @@ def test_resuming_asks_for_the_same_run(encoder: Path, tmp_path: Path) -> None:
         training.prepare(broken, logged(broken, stop_at=7)).train()
     again = finetune(*command)
     assert (again.code, "--resume" in again.stderr) == (2, True)
-    other = finetune(*command, "--resume")
-    assert (other.code, "another recipe" in other.stderr) == (2, True)
+    recipe = [
+        "--epochs",
+        "2",
+        "--batch-size",
+        "4",
+        "--evaluate-every",
+        "5",
+        "--seed",
+        "3",
+        "--dtype",
+        "float32",
+        "--resume",
+    ]
+    other = finetune(*command, *recipe, "--learning-rate", "0.5")
+    assert (other.code, f"with --learning-rate {broken.recipe.learning_rate}" in other.stderr) == (2, True), (
+        other.stderr
+    )
+    file.write_text("")  # What the data is does not matter before.
+    assert finetune(*command, *recipe, "--class-weights").stderr == other.stderr.replace(
+        "with --learning-rate 5e-05", "without --class-weights"
+    )
+    reviews(file, 60)
+    assert "had other data" in finetune(*command, *recipe).stderr
 
 
 def test_a_run_that_is_finished_is_not_begun_again(encoder: Path, tmp_path: Path) -> None:

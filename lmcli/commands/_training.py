@@ -17,7 +17,7 @@ from lmcli.render import Output, pick
 from lmcli.training.log import TrainingLog
 from lmcli.training.plan import Plan
 from lmcli.training.recipe import Recipe
-from lmcli.training.unfinished import is_unfinished, last_step, outcome_in
+from lmcli.training.unfinished import check_terms, is_unfinished, last_step, outcome_in
 from lmcli.types import Checkpoint, Event, Notice, TrainingStep, Validation
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def train(
     plan = Plan(
         recipe, (), (), folder, checkpoint, config, tokenizer, values["resume"], settings.device, settings.dtype
     )
+    if values["resume"] and not values["force"]:
+        check_terms(plan)
     checked = read_data(values, plan, renderer)
     if values["check"]:
         renderer.tables(_findings(checked), [])

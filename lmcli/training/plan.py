@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lmcli.data.examples import Example
 from lmcli.training.recipe import Recipe
@@ -32,11 +33,17 @@ class Plan:
     dtype: str = "auto"
 
     @property
+    def terms(self) -> dict[str, Any]:
+        """What decides, with the examples, what comes of it: the recipe's fields, and what it begins with."""
+        found = asdict(self.recipe) | {"dtype": self.dtype}
+        found["checkpoint"] = str(self.checkpoint.path) if self.checkpoint else None
+        found["config"], found["tokenizer"] = self.config and str(self.config), self.tokenizer and str(self.tokenizer)
+        return found
+
+    @property
     def fingerprint(self) -> str:
         """The same for two plans that give the same checkpoint on one machine."""
-        digest = hashlib.sha256(repr((self.recipe, self.dtype)).encode())
-        source = self.checkpoint.path / "model.safetensors" if self.checkpoint else self.config
-        digest.update(f"{source} {self.tokenizer}".encode())
+        digest = hashlib.sha256(repr(self.terms).encode())
         for example in (*self.train, None, *self.validation):
             digest.update(repr(example and _content(example)).encode())
         return digest.hexdigest()[:16]

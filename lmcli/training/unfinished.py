@@ -15,6 +15,8 @@ _FOLDER, _PLAN, _RESULT = ".training", "plan.json", "result"
 # What makes up a checkpoint: of another one in its place none of it may stay.
 _CHECKPOINT = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*config.json", "*.model", "*.jinja", "tokenizer*",
                "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+_SAME = "resume with the same command, or begin anew with --force"
+_OPTIONS = {"checkpoint": "-m", "lora_rank": "--lora"}  # where a term is not named as its option
 _LAST_FILE = "trainer_state.json"  # what a checkpoint gets last, so one that has it is whole
 
 
@@ -35,7 +37,7 @@ def open_run(plan: Plan, main: bool, processes: int = 1) -> tuple[Path, Path | N
     else:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        state = {"fingerprint": plan.fingerprint, "processes": processes}
+        state = {"terms": plan.terms, "fingerprint": plan.fingerprint, "processes": processes}
         (folder / _PLAN).write_text(json.dumps(state), encoding="utf-8")
     last = _last_checkpoint(folder)
     TrainingLog(plan.folder).rewind(0 if last is None else step_of(last))
@@ -45,6 +47,19 @@ def open_run(plan: Plan, main: bool, processes: int = 1) -> tuple[Path, Path | N
 def is_unfinished(folder: Path) -> bool:
     """Whether `folder` holds a run that can be resumed."""
     return _read(folder / _FOLDER / _PLAN) is not None
+
+
+def check_terms(plan: Plan) -> None:
+    """Raise UsageError, which names the option, where an unfinished run in the plan's folder had other terms.
+
+    That can be asked before the examples are read.
+    """
+    kept = _read(plan.folder / _FOLDER / _PLAN) or {}
+    for name, before in kept.get("terms", {}).items():
+        if plan.terms.get(name) != before:
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            begun = f"with {option}" if before is True else f"with {option} {before}" if before else f"without {option}"
+            raise UsageError(f"the run in {plan.folder} was begun {begun}", _SAME)
 
 
 def outcome_in(folder: Path) -> str | None:
@@ -91,11 +106,9 @@ def _last_checkpoint(folder: Path) -> Path | None:
 
 
 def _check_same(plan: Plan, processes: int, kept: dict[str, Any]) -> None:
+    check_terms(plan)
     if kept.get("fingerprint") != plan.fingerprint:
-        raise UsageError(
-            f"the run in {plan.folder} had other data, another checkpoint or another recipe",
-            "resume with the same command, or begin anew with --force",
-        )
+        raise UsageError(f"the run in {plan.folder} had other data", _SAME)
     before = kept.get("processes", 1)
     if before != processes:
         raise UsageError(
