@@ -187,6 +187,16 @@ def test_traditional_characters_are_made_where_they_can_be_and_else_told_of(monk
     assert any("lmcli[chinese]" in event.text for event in events if isinstance(event, Notice)) is not installed
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_traditional_characters_are_read_as_simplified_ones_where_only_those_are_known(monkeypatch, installed):
+    convert = (lambda text: text.replace("書", "书")) if installed else None
+    monkeypatch.setattr(translators, "conversion", lambda *way: convert if way == ("zh-Hant", "zh") else None)
+    asked = engine("I like to read.", target_languages=("en",))
+    events = list(Translate("en", "zh-Hant").run(asked, "我喜歡讀書。"))
+    assert asked.batches == [["我喜歡讀书。" if installed else "我喜歡讀書。"]]
+    assert any("lmcli[chinese]" in event.text for event in events if isinstance(event, Notice)) is not installed
+
+
 def test_the_languages_of_a_checkpoint_are_listed():
     result = invoke("translate", "--languages", engine=engine(target_languages=("zh", "de")))
     assert result.code == 0

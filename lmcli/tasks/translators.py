@@ -78,18 +78,20 @@ class Seq2SeqTranslator:
         known = engine.languages()
         # A checkpoint that does not tell the two ways of writing Chinese apart knows it as zh.
         self._source = source if source in known else source.partition("-")[0]
-        simplified = target == "zh-Hant" and "zh" in known and target not in known
-        self._target = "zh" if simplified else target
-        self._convert: Callable[[str], str] | None = conversion("zh", target) if simplified else None
-        self._unconverted = simplified and self._convert is None
+        self._read = conversion(source, self._source)
+        self._target = "zh" if target == "zh-Hant" and "zh" in known and target not in known else target
+        self._write = conversion(self._target, target)
+        self._notices = []
+        if self._target != target and not self._write:
+            self._notices.append("writes Simplified Chinese; with pip install 'lmcli[chinese]' it is made Traditional")
+        if source == "zh-Hant" != self._source and not self._read:
+            self._notices.append("may read Simplified Chinese better; pip install 'lmcli[chinese]' makes it that first")
         self._engine, self._params = engine, params
         self.room, self.size = engine.context_length, engine.count
 
     def answers(self, asks: Sequence[Ask]) -> Iterator[Event | Answer]:
-        if self._unconverted:
-            self._unconverted = False
-            name = self._engine.checkpoint.name
-            yield Notice(f"{name} writes Simplified Chinese; with pip install 'lmcli[chinese]' it is made Traditional")
+        while self._notices:
+            yield Notice(f"{self._engine.checkpoint.name} {self._notices.pop(0)}")
         for firmly, group in groupby(asks, lambda ask: ask.firmly):
             params = replace(self._params, repetition_penalty=_FIRM) if firmly else self._params
             yield from self._batch([ask.text for ask in group], params)
@@ -97,9 +99,10 @@ class Seq2SeqTranslator:
     def _batch(self, texts: Sequence[str], params: SamplingParams) -> Iterator[Event | Answer]:
         said: list[str] = []
         end = Done("stop")
-        for event in self._engine.rewrite(texts, params, self._source, self._target):
+        read = list(map(self._read, texts)) if self._read else texts
+        for event in self._engine.rewrite(read, params, self._source, self._target):
             if isinstance(event, Chunk):
-                said.append(self._convert(event.text) if self._convert else event.text)
+                said.append(self._write(event.text) if self._write else event.text)
             elif isinstance(event, Done):
                 end = event
             else:
