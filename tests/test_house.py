@@ -24,7 +24,7 @@ LAYERS = [
     {"environment", "settings", "parameters"},
     {"protocols"},
     {"types", "errors", "__init__"},
-    {"explanations"},
+    {"explanations", "task_names"},
 ]
 HEAVY = {"torch", "transformers", "rich", "prompt_toolkit", "huggingface_hub", "tokenizers", "numpy", "gguf", "psutil",
          "llama_cpp", "llguidance", "pyarrow", "accelerate", "peft", "sacrebleu"}  # fmt: skip

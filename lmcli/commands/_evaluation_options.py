@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
+from lmcli.task_names import EvaluationTask
+
 Command = TypeVar("Command", bound=Callable[..., Any])
-_TASKS = ["classify", "sentiment", "score", "translate", "summarize", "ask", "generate", "choose"]
 
 
 def task_options(command: Command) -> Command:
     """--task, and what each task can be told."""
     options = [
-        click.option("--task", type=click.Choice(_TASKS), help="What the examples ask; their columns tell."),
+        click.option("--task", type=click.Choice(get_args(EvaluationTask)),
+                     help="What the examples ask; their columns tell."),
         click.option("--folder", metavar="DIR", type=click.Path(), help="Where the files of SET lie."),
         click.option("--labels", metavar="LABEL,LABEL,…", help="classify: labels to choose from; those of the set."),
         click.option("--length", type=click.Choice(["short", "medium", "long"]), default="medium", show_default=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from lmcli.commands._help import Command
 from lmcli.commands._options import complete_checkpoints, output_options
 from lmcli.commands._training_options import data_options, recipe_options, run_options
+from lmcli.task_names import TrainingTask
 
 if TYPE_CHECKING:
     from lmcli.environment import Environment
@@ -22,12 +23,11 @@ Examples:
   lmcli finetune --recipe recipe.toml reviews.csv
   lmcli sentiment -m my-reviews "What a lovely day"
 """
-_TASKS = ["classify", "translate", "summarize", "chat", "generate", "masked"]
 
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
-@click.option("--task", required=True, type=click.Choice(_TASKS), help="What the examples teach.")
+@click.option("--task", required=True, type=click.Choice(get_args(TrainingTask)), help="What the examples teach.")
 @click.option("-m", "--model", required=True, metavar="REF", shell_complete=complete_checkpoints,
               help="Checkpoint to begin with: a short name, a hub id or a folder.")  # fmt: skip
 @data_options

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from lmcli.commands._help import Command
 from lmcli.commands._options import output_options
 from lmcli.commands._training_options import data_options, recipe_options, run_options
+from lmcli.task_names import PretrainingTask
 
 if TYPE_CHECKING:
     from lmcli.environment import Environment
@@ -20,12 +21,11 @@ Examples:
   lmcli pretrain --config gpt.json --tokenizer books-tokenizer books/*.txt -o books
   lmcli generate -m books "It was a dark"
 """
-_TASKS = ["generate", "masked", "translate", "summarize"]
 
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
-@click.option("--task", type=click.Choice(_TASKS), default="generate", show_default=True,
+@click.option("--task", type=click.Choice(get_args(PretrainingTask)), default="generate", show_default=True,
               help="Causal or masked language model, or an encoder-decoder.")  # fmt: skip
 @click.option("--config", required=True, metavar="FILE", type=click.Path(),
               help="The architecture: a config.json as transformers writes it.")  # fmt: skip

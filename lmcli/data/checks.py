@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from lmcli.data.chat_checks import check_turns
-from lmcli.data.examples import BrokenRow, Example, Place, TrainingTask
+from lmcli.data.examples import BrokenRow, Example, Place
 from lmcli.data.findings import Checked, Finding, left_out
 from lmcli.data.label_checks import check_conflicts, check_labels
 from lmcli.data.length_checks import check_lengths
 from lmcli.data.pair_checks import check_pairs
 from lmcli.data.splitting import identity, same_text
 from lmcli.errors import InputError
+from lmcli.task_names import TrainingTask
 
 __all__ = ["KEEPABLE", "Checked", "Finding", "check", "raise_errors"]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
-from lmcli.data.examples import Columns, ExampleTask
+from lmcli.data.examples import Columns
 from lmcli.errors import UsageError
+from lmcli.task_names import ExampleTask
 from lmcli.text.language import parse
 
 Tiers = tuple[tuple[str, ...], ...]  # of names; one of an earlier tier goes before those of a later

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from lmcli.types import Message
-
-TrainingTask = Literal["classify", "translate", "summarize", "chat", "generate", "masked"]
-ExampleTask = Literal[TrainingTask, "ask", "choose", "score"]
 
 
 @dataclass(frozen=True)

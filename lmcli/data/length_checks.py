@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from lmcli.data.examples import Example, TrainingTask
+from lmcli.data.examples import Example
 from lmcli.data.findings import Checked, Finding
+from lmcli.task_names import TrainingTask
 
 SAMPLE = 4000  # examples that are counted; of more the share is an estimate
 _LONGEST = 50  # by their characters, that are counted whatever the sample is

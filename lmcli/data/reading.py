@@ -10,9 +10,10 @@ from typing import Any
 from lmcli.data import chats
 from lmcli.data.choices import Choices, choices_in
 from lmcli.data.columns import Chooser
-from lmcli.data.examples import USUAL, BrokenRow, Columns, Example, ExampleTask, Place
+from lmcli.data.examples import USUAL, BrokenRow, Columns, Example, Place
 from lmcli.data.files import Table, read_file
 from lmcli.errors import InputError, UsageError
+from lmcli.task_names import ExampleTask
 from lmcli.text.records import damage
 
 Fields = Mapping[str, Any]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lmcli.data.examples import USUAL, Columns, ExampleTask
+from lmcli.data.examples import USUAL, Columns
+from lmcli.task_names import ExampleTask
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal, NoReturn, get_args
+from typing import NoReturn, get_args
 
 from lmcli.data import sets
 from lmcli.data.choices import choices_in
 from lmcli.data.columns import Chooser
-from lmcli.data.examples import USUAL, Columns, Example, ExampleTask
+from lmcli.data.examples import USUAL, Columns, Example
 from lmcli.data.files import read_file
 from lmcli.data.reading import read, refuse_broken
 from lmcli.data.set_folders import sets_in
@@ -22,9 +22,8 @@ from lmcli.errors import InputError, UsageError
 from lmcli.evaluation.evaluators.labels import sentiment_names
 from lmcli.evaluation.evaluators.score import number
 from lmcli.settings import Settings
+from lmcli.task_names import EvaluationTask, ExampleTask
 
-EvaluationTask = Literal["classify", "sentiment", "score", "translate", "summarize", "ask", "generate", "choose"]
-TASKS: tuple[EvaluationTask, ...] = get_args(EvaluationTask)
 # What files are tried as, those first that fewest others could be taken for.
 _ORDER: tuple[ExampleTask, ...] = ("choose", "ask", "summarize", "translate", "classify")
 # AG News and others have a title beside their label: it is no summary. A text's target may be a label.
@@ -153,7 +152,9 @@ def _fits(task: ExampleTask, chooser: Chooser, wish: Wish) -> bool:
 
 
 def _unclear(name: str) -> NoReturn:
-    raise UsageError(f"the columns of {name} do not tell what it measures", f"say so: --task {'|'.join(TASKS)}")
+    raise UsageError(
+        f"the columns of {name} do not tell what it measures", f"say so: --task {'|'.join(get_args(EvaluationTask))}"
+    )
 
 
 def _read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lmcli.data.examples import TrainingTask
+from lmcli.task_names import TrainingTask
 
 
 @dataclass(frozen=True)

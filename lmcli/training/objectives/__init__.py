@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from lmcli.data.examples import Example, TrainingTask
+from lmcli.data.examples import Example
+from lmcli.task_names import TrainingTask
 from lmcli.training.plan import Plan
 
 
