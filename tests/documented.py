@@ -11,7 +11,7 @@ import shlex
 import shutil
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,12 @@ def scripted_bench(checkpoint: Checkpoint, plan: Plan, *_arguments: object) -> R
 def scripted_quantize(checkpoint: Checkpoint, folder: Path, *_arguments: object) -> None:
     """A copy under the new name."""
     shutil.copytree(checkpoint.path, folder)
+
+
+def scripted_merge(sources: Sequence[Checkpoint], shares: object, folder: Path, *_arguments: object) -> float:
+    """A copy of the first under the new name."""
+    shutil.copytree(sources[0].path, folder)
+    return 0.998
 
 
 def scripted_compare(checkpoint: Checkpoint, *_arguments: object) -> object:

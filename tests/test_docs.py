@@ -97,6 +97,7 @@ def test_every_documented_command_runs(
     monkeypatch.setattr(bench, "run", documented.scripted_bench)
     monkeypatch.setattr(engine, "quantize", documented.scripted_quantize)
     monkeypatch.setattr(engine, "restore", documented.scripted_quantize)
+    monkeypatch.setattr(engine, "merge", documented.scripted_merge)
     monkeypatch.setattr(engine, "compare", documented.scripted_compare)
     monkeypatch.setattr(engine, "read_attention", documented.scripted_attention)
     variables = furnish(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -76,6 +76,21 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
     from lmcli.engine import quantizing
 
     quantizing.restore(checkpoint, folder, report)
+
+
+def merge(
+    sources: Sequence[Checkpoint], shares: Sequence[float], folder: Path, report: Callable[[Event], None]
+) -> float:
+    """Write into `folder` the mean of the `sources`' weights, each with its share, and return the least cosine between
+    two of them.
+
+    All else comes of the first. A folder that is there is replaced once the new one is whole. Raises UsageError for
+    checkpoints of different shapes, vocabularies or labels, or in 8 bits or 4, LmcliError where the disk is full.
+    """
+    _ready()
+    from lmcli.engine import merging
+
+    return merging.merge(sources, shares, folder, report)
 
 
 def compare(

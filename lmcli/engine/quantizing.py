@@ -3,20 +3,19 @@ with its embeddings, too, in 8."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lmcli.checkpoints.checkpoint import read_config
-from lmcli.checkpoints.writing import SafetensorsWriter, TensorInfo, copy_companions, new_folder
+from lmcli.checkpoints.writing import TensorInfo
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import DTYPES
 from lmcli.engine.loading import our_engine
@@ -28,15 +27,10 @@ from lmcli.engine.quantized_weights import (
     scaled,
     without_quantization,
 )
+from lmcli.engine.rebuilding import SAFETENSORS_NAMES, Piece, info, rebuild
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
-from lmcli.types import Checkpoint, Event, Progress
-
-_DTYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
-_SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
+from lmcli.types import Checkpoint, Event
 
 
 def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[Event], None]) -> None:
@@ -52,15 +46,15 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
     if not chosen:
         raise UsageError(f"{checkpoint.name} has no layers that could be kept in {bits} bits", "use it as it is")
     pieces = [
-        _Piece(_forms(name, weight, bits), partial(quantize_tensor, name, weight, bits))
-        if name in chosen else _Piece({name: _info(weight)}, partial(_as_it_is, name, weight))
+        Piece(_forms(name, weight, bits), partial(quantize_tensor, name, weight, bits))
+        if name in chosen else Piece({name: info(weight)}, partial(_as_it_is, name, weight))
         for name, weight in weights.items()
     ]  # fmt: skip
     left = {name for name in weights if name not in chosen}
     fields = config | {"quantization_config": scheme(bits, left, embeddings=checkpoint.kind != "causal")}
     if not (config.get("dtype") or config.get("torch_dtype")):
         fields["dtype"] = checkpoint.dtype
-    _write(checkpoint, folder, fields, pieces, report, note="" if checkpoint.kind == "causal" else _NOTE)
+    rebuild(checkpoint, folder, fields, pieces, report, lambda card: _with_note(card, checkpoint.kind != "causal"))
 
 
 def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None]) -> None:
@@ -75,11 +69,11 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
         raise UsageError(f"{checkpoint.name} is not quantized", "use it as it is")
     dtype = DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
     pieces = [
-        _Piece({name: _info(weight)}, partial(_as_it_is, name, weight)) if scale is None
-        else _Piece({name: _plain(weight, dtype)}, partial(_restored, name, weight, scale, dtype))
+        Piece({name: info(weight)}, partial(_as_it_is, name, weight)) if scale is None
+        else Piece({name: _plain(weight, dtype)}, partial(_restored, name, weight, scale, dtype))
         for name, (weight, scale) in scaled(read_weights(checkpoint.path)).items()
     ]  # fmt: skip
-    _write(checkpoint, folder, without_quantization(config), pieces, report)
+    rebuild(checkpoint, folder, without_quantization(config), pieces, report, lambda card: _with_note(card, False))
 
 
 @contextmanager
@@ -142,34 +136,6 @@ def scheme(bits: int, left: set[str], embeddings: bool = False) -> dict[str, Any
     }
 
 
-class _Piece(NamedTuple):
-    """Tensors that are made of one of the source's, by name: what they will be, and the making of them."""
-
-    infos: dict[str, TensorInfo]
-    make: Callable[[], dict[str, Tensor]]
-
-
-def _write(
-    source: Checkpoint, folder: Path, config: dict[str, Any], pieces: list[_Piece], report: Callable[[Event], None],
-    note: str = "",
-) -> None:  # fmt: skip
-    """A folder with this config and these tensors, and all else that belongs to `source`; `note` ends its card."""
-    tensors = {name: info for piece in pieces for name, info in piece.infos.items()}
-    with new_folder(folder, sum(info.size_bytes for info in tensors.values()) + 2**24) as part:
-        copy_companions(source.path, part)
-        if (card := part / "README.md").exists():
-            text = card.read_text(encoding="utf-8").removesuffix(_NOTE)
-            card.write_text(f"{text.rstrip()}\n\n{note}" if note else text, encoding="utf-8")
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (part / "config.json").write_text(text, encoding="utf-8")
-        with (part / "model.safetensors").open("wb") as file:
-            writer = SafetensorsWriter(file, tensors, _SIZES)
-            for done, piece in enumerate(pieces, 1):
-                for key, tensor in piece.make().items():
-                    writer.write(key, _bytes(tensor))
-                report(Progress(done, len(pieces), "tensors"))
-
-
 _NOTE = """\
 ## Stored in 8 bits
 
@@ -180,6 +146,12 @@ programs do not read embeddings so. What they read, with the numbers that lmcli 
 lmcli quantize --restore CHECKPOINT -o NAME
 ```
 """
+
+
+def _with_note(card: str, wanted: bool) -> str:
+    """A model card with the note at its end, or without it."""
+    plain = card.removesuffix(_NOTE)
+    return f"{plain.rstrip()}\n\n{_NOTE}" if wanted else plain
 
 
 def _as_it_is(name: str, weight: Tensor) -> dict[str, Tensor]:
@@ -194,7 +166,7 @@ def _plain(stored: Tensor, dtype: torch.dtype) -> TensorInfo:
     """What a weight in 8 bits, or in 4 that are packed, is in `dtype`."""
     N, K = stored.shape
     K *= 8 if stored.dtype is torch.int32 else 1
-    return TensorInfo(_DTYPES[dtype], (N, K), N * K * dtype.itemsize)
+    return TensorInfo(SAFETENSORS_NAMES[dtype], (N, K), N * K * dtype.itemsize)
 
 
 def _forms(name: str, weight: Tensor, bits: int) -> dict[str, TensorInfo]:
@@ -205,13 +177,7 @@ def _forms(name: str, weight: Tensor, bits: int) -> dict[str, TensorInfo]:
     forms = {}
     for key, tensor in one_group.items():
         shape = (2,) if key.endswith("_shape") else (N, columns[tensor.shape[1]])
-        forms[key] = TensorInfo(_DTYPES[tensor.dtype], shape, torch.Size(shape).numel() * tensor.dtype.itemsize)
+        forms[key] = TensorInfo(
+            SAFETENSORS_NAMES[tensor.dtype], shape, torch.Size(shape).numel() * tensor.dtype.itemsize
+        )
     return forms
-
-
-def _info(tensor: Tensor) -> TensorInfo:
-    return TensorInfo(_DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes)
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
