@@ -15,7 +15,8 @@ from huggingface_hub import ModelCard
 from scripted import folder_checkpoint
 
 from lmcli.checkpoints.checkpoint import read
-from lmcli.training.card import Card, CardData, write_card
+from lmcli.training.card import Card, CardData
+from lmcli.training.card_writing import write_card
 from lmcli.training.recipe import Recipe
 from lmcli.types import Checkpoint, Validation
 

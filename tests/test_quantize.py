@@ -24,7 +24,7 @@ from lmcli import engine
 from lmcli.checkpoints import writing
 from lmcli.checkpoints.checkpoint import read
 from lmcli.checkpoints.quantized import parameters, read_bits
-from lmcli.engine import foreign_weights, quantizing, torch_engine, transformers_engine
+from lmcli.engine import foreign_weights, rebuilding, torch_engine, transformers_engine
 from lmcli.engine.config import NotUnderstood
 from lmcli.engine.device import Placement
 from lmcli.engine.int8 import can_int8
@@ -258,7 +258,7 @@ def test_a_full_disk_and_ctrl_c_leave_nothing(folder: Path, tmp_path: Path, monk
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(quantizing, "copy_companions", full)
+    monkeypatch.setattr(rebuilding, "copy_companions", full)
     with pytest.raises(LmcliError, match="full"):
         engine.quantize(checkpoint, target, 8, ignore)
     assert list(target.parent.iterdir()) == []

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmcli.training.card import Card, CardData, write_card
+from lmcli.training.card import Card, CardData
+from lmcli.training.card_writing import write_card
 from lmcli.training.curves import draw_losses
 from lmcli.training.log import TrainingLog, validations
 from lmcli.training.plan import Plan

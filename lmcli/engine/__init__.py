@@ -73,9 +73,9 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
     They get the dtype that they had before. Raises UsageError for what is not quantized, or by others.
     """
     _ready()
-    from lmcli.engine import quantizing
+    from lmcli.engine import restoring
 
-    quantizing.restore(checkpoint, folder, report)
+    restoring.restore(checkpoint, folder, report)
 
 
 def merge(

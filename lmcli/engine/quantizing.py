@@ -3,12 +3,9 @@ with its embeddings, too, in 8."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,17 +14,11 @@ from torch import Tensor
 from lmcli.checkpoints.checkpoint import read_config
 from lmcli.checkpoints.writing import TensorInfo
 from lmcli.engine.config import NotUnderstood
-from lmcli.engine.device import DTYPES
 from lmcli.engine.loading import our_engine
-from lmcli.engine.quantization import GROUP, dequantize
-from lmcli.engine.quantized_weights import (
-    quantizable,
-    quantize_tensor,
-    read_quantization,
-    scaled,
-    without_quantization,
-)
-from lmcli.engine.rebuilding import SAFETENSORS_NAMES, Piece, info, rebuild
+from lmcli.engine.quantization import GROUP
+from lmcli.engine.quantized_weights import quantizable, quantize_tensor
+from lmcli.engine.rebuilding import SAFETENSORS_NAMES, Piece, kept, rebuild
+from lmcli.engine.restoring import NOTE
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event
@@ -47,49 +38,15 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
         raise UsageError(f"{checkpoint.name} has no layers that could be kept in {bits} bits", "use it as it is")
     pieces = [
         Piece(_forms(name, weight, bits), partial(quantize_tensor, name, weight, bits))
-        if name in chosen else Piece({name: info(weight)}, partial(_as_it_is, name, weight))
+        if name in chosen else kept(name, weight)
         for name, weight in weights.items()
     ]  # fmt: skip
     left = {name for name in weights if name not in chosen}
     fields = config | {"quantization_config": scheme(bits, left, embeddings=checkpoint.kind != "causal")}
     if not (config.get("dtype") or config.get("torch_dtype")):
         fields["dtype"] = checkpoint.dtype
-    rebuild(checkpoint, folder, fields, pieces, report, lambda card: _with_note(card, checkpoint.kind != "causal"))
-
-
-def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None]) -> None:
-    """Write `checkpoint`, which is quantized as ours are, into `folder` as any program reads it; see
-    lmcli.engine.restore."""
-    config = read_config(checkpoint.path)
-    try:
-        bits = read_quantization(config, embeddings=True)
-    except NotUnderstood as error:
-        raise UsageError(f"{checkpoint.name} cannot be restored: it is {error}", "use it as it is") from error
-    if bits is None:
-        raise UsageError(f"{checkpoint.name} is not quantized", "use it as it is")
-    dtype = DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")), torch.float32)
-    pieces = [
-        Piece({name: info(weight)}, partial(_as_it_is, name, weight)) if scale is None
-        else Piece({name: _plain(weight, dtype)}, partial(_restored, name, weight, scale, dtype))
-        for name, (weight, scale) in scaled(read_weights(checkpoint.path)).items()
-    ]  # fmt: skip
-    rebuild(checkpoint, folder, without_quantization(config), pieces, report, lambda card: _with_note(card, False))
-
-
-@contextmanager
-def readable(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """The checkpoint as transformers reads it: where it is quantized as ours are, one of plain weights in a folder that
-    is there meanwhile."""
-    try:
-        ours = read_quantization(read_config(checkpoint.path), embeddings=True) is not None
-    except NotUnderstood:  # It is quantized by a library that transformers knows.
-        ours = False
-    if not ours:
-        yield checkpoint
-        return
-    with TemporaryDirectory(prefix="lmcli-") as folder:
-        restore(checkpoint, Path(folder) / "plain", lambda event: None)
-        yield replace(checkpoint, path=Path(folder) / "plain")
+    note = "" if checkpoint.kind == "causal" else f"\n{NOTE}"
+    rebuild(checkpoint, folder, fields, pieces, report, lambda card: card.rstrip() + "\n" + note)
 
 
 def check_quantizable(checkpoint: Checkpoint, config: dict[str, Any], bits: int) -> None:
@@ -134,39 +91,6 @@ def scheme(bits: int, left: set[str], embeddings: bool = False) -> dict[str, Any
         "ignore": sorted(layers) if embeddings else ["lm_head", *sorted(layers)],
         "kv_cache_scheme": None,
     }
-
-
-_NOTE = """\
-## Stored in 8 bits
-
-Linear layers and embeddings are int8 with a scale a row, in the layout of compressed-tensors. lmcli reads them; other
-programs do not read embeddings so. What they read, with the numbers that lmcli computes with, is written by
-
-```sh
-lmcli quantize --restore CHECKPOINT -o NAME
-```
-"""
-
-
-def _with_note(card: str, wanted: bool) -> str:
-    """A model card with the note at its end, or without it."""
-    plain = card.removesuffix(_NOTE)
-    return f"{plain.rstrip()}\n\n{_NOTE}" if wanted else plain
-
-
-def _as_it_is(name: str, weight: Tensor) -> dict[str, Tensor]:
-    return {name: weight}
-
-
-def _restored(name: str, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: dequantize(weight, scale, dtype)}
-
-
-def _plain(stored: Tensor, dtype: torch.dtype) -> TensorInfo:
-    """What a weight in 8 bits, or in 4 that are packed, is in `dtype`."""
-    N, K = stored.shape
-    K *= 8 if stored.dtype is torch.int32 else 1
-    return TensorInfo(SAFETENSORS_NAMES[dtype], (N, K), N * K * dtype.itemsize)
 
 
 def _forms(name: str, weight: Tensor, bits: int) -> dict[str, TensorInfo]:

@@ -50,8 +50,13 @@ def rebuild(
                 report(Progress(done, len(pieces), "tensors"))
 
 
+def kept(name: str, tensor: Tensor) -> Piece:
+    """A tensor that is written as it is."""
+    return Piece({name: info(tensor)}, lambda: {name: tensor})
+
+
 def info(tensor: Tensor) -> TensorInfo:
-    """What a tensor will be that is written as it is."""
+    """What a tensor is in its file."""
     return TensorInfo(SAFETENSORS_NAMES[tensor.dtype], tuple(tensor.shape), tensor.nbytes)
 
 

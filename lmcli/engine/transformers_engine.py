@@ -22,7 +22,7 @@ from lmcli.engine.chat_template import ChatTemplate, read_template
 from lmcli.engine.device import Placement, integers, place
 from lmcli.engine.files import read_json
 from lmcli.engine.generation import GenerationEngine
-from lmcli.engine.quantizing import readable
+from lmcli.engine.restoring import readable
 from lmcli.engine.tokenizer import Tokenizer, read_stop_ids
 from lmcli.engine.transformers_classifier import TransformersClassifier
 from lmcli.engine.transformers_qa import TransformersReader

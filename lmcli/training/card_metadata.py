@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from lmcli.checkpoints import catalog
+from lmcli.training.card import Card
 from lmcli.types import Checkpoint
-
-if TYPE_CHECKING:
-    from lmcli.training.card import Card
 
 PIPELINES = {
     "classify": "text-classification",

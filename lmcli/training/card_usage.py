@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from textwrap import dedent
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lmcli.training.card import Card
+from lmcli.training.card import Card
 
 _SENTIMENTS = {"positive", "negative", "neutral"}
 

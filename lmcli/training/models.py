@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from lmcli.engine.device import pick_device
-from lmcli.engine.quantizing import readable
+from lmcli.engine.restoring import readable
 from lmcli.errors import CheckpointError
 from lmcli.training.plan import Plan
 from lmcli.training.precision import held
