@@ -1,15 +1,16 @@
 """Make the sentiment starter's training files: take the labelled texts of a data folder in the right measure.
 
-    python sentiment_data.py DATA OUT          before English is learned
-    python sentiment_data.py DATA OUT judged   after it, for both languages
+    python sentiment_data.py DATA OUT           before English is learned
+    python sentiment_data.py DATA OUT reviews   for English once more, when the checkpoint has judged reviewed.jsonl
+    python sentiment_data.py DATA OUT both      for both languages, when it has judged everyday.jsonl
 
 DATA holds the files that are named below. Rows that share half of their n-grams, or of a row's of the sets that the
 starter is measured by, are left out: reviews cut in other places are the same reviews.
 
 The first call writes english.jsonl, films.jsonl and english_validation.jsonl; reviewed.jsonl and everyday.jsonl, whose
-sentences the checkpoint that has learned from these is to judge; and translations.jsonl, from which Chinese characters
-learn what they mean. The second reads reviewed_judged.jsonl and everyday_judged.jsonl, and writes both.jsonl, own.jsonl
-and both_validation.jsonl.
+sentences are to be judged; and translations.jsonl, from which Chinese characters learn what they mean. The second reads
+reviewed_judged.jsonl and writes again.jsonl. The third reads everyday_judged.jsonl and writes both.jsonl, own.jsonl and
+both_validation.jsonl.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from opencc import OpenCC
 
 Row = dict[str, Any]
 
@@ -47,7 +50,6 @@ TECHNICAL = {"translate_en_zh/msdocs_human_train.tsv.gz": 30_000, "translate_en_
 SHORT = 60  # Chinese characters of a technical sentence
 # How sure the label of an English sentence must be to become that of its translation, and how many have it at most.
 SURE = {"positive": (0.75, 3000), "neutral": (0.9, 3000), "negative": (0.75, 3000)}
-REVIEWED = 24_000  # sentences of film reviews
 # Of a sentence's two judgements, its own counts as the checkpoint gave it, and of its review's as much as if so many of
 # a review's sentences were of the same mind.
 SAME_MIND = 0.75
@@ -57,8 +59,8 @@ OWN = Path(__file__).parent / "sentences_zh_train.tsv", Path(__file__).parent / 
 MEASURED_ENGLISH, MEASURED_CHINESE = ["sst3"], ["chnsenticorp", "shopping10", "waimai"]
 
 
-def before(data: Path, out: Path) -> None:
-    """What English is learned from, and the translations."""
+def first(data: Path, out: Path) -> None:
+    """What English is learned from, the sentences that it is to judge, and the translations."""
     known = Known([data / f"sentiment_en/{name}_dev.jsonl" for name in MEASURED_ENGLISH], 3)
     # Film reviews were cut into sentences that each have the label of their review; here twenty people judged each.
     rated = {beginning(row["text"]): row["label"] for row in known.without(read(data / RATED))}
@@ -75,29 +77,39 @@ def before(data: Path, out: Path) -> None:
     write(out / "films.jsonl", [row for row in train if row["set"] == FILMS])
     write(out / "english.jsonl", shuffled(row for row in train if row["set"] != FILMS))
     write(out / "english_validation.jsonl", validation)
-    write(out / "reviewed.jsonl", known.without(shuffled(sentences_of(read(data / REVIEWS)))[:REVIEWED]))
+    opinions = [{"text": row["text"]} for row in read(data / PLOTS) if row["label"] == "subjective"]
+    films = Known([out / "films.jsonl"], 3)
+    reviewed = shuffled(sentences_of(read(data / REVIEWS)))
+    write(out / "reviewed.jsonl", known.without([*reviewed, *films.without(opinions)]))
     everyday = distinct(pairs(data / EVERYDAY), "zh")
     technical = [
         row for name, most in TECHNICAL.items()
         for row in shuffled(row for row in pairs(data / name) if len(row["zh"]) < SHORT)[:most]
     ]  # fmt: skip
     write(out / "everyday.jsonl", everyday)
-    write(out / "translations.jsonl", [*pairs(data / EVERYDAY), *technical])
+    translations = [*pairs(data / EVERYDAY), *technical]
+    write(out / "translations.jsonl", [*translations, *in_traditional(translations)])
 
 
-def after(data: Path, out: Path) -> None:
+def again(data: Path, out: Path) -> None:
+    """What English is learned from once more, beside the film sentences: part of the rows, and judged sentences."""
+    counts: Counter[str] = Counter()
+    rows = judged_with_their_reviews(out)
+    for row in read(out / "english.jsonl"):
+        counts[row["set"]] += 1
+        if counts[row["set"]] <= (ENGLISH[row["set"]][1] or counts.total()):
+            rows.append(row)
+    write(out / "again.jsonl", shuffled(rows))
+
+
+def both(data: Path, out: Path) -> None:
     """What both languages are learned from."""
     known = Known([data / f"sentiment_zh/{name}_dev.jsonl" for name in MEASURED_CHINESE], 4)
     shops, held_out = part(known.without(read(data / SHOPS)))
     own, own_held_out = read(OWN[0]), read(OWN[1])
-    counts: Counter[str] = Counter()
-    again = [*read(out / "films.jsonl"), *judged_with_their_reviews(out)]
-    for row in read(out / "english.jsonl"):
-        counts[row["set"]] += 1
-        if counts[row["set"]] <= (ENGLISH[row["set"]][1] or counts.total()):
-            again.append(row)
     write(out / "own.jsonl", own)
-    write(out / "both.jsonl", shuffled([*shops, *translated(out), *again]))
+    english = [*read(out / "films.jsonl"), *read(out / "again.jsonl")]
+    write(out / "both.jsonl", shuffled([*shops, *translated(out), *english]))
     write(out / "both_validation.jsonl", [*held_out, *own_held_out, *read(out / "english_validation.jsonl")])
 
 
@@ -113,11 +125,14 @@ def judged_with_their_reviews(out: Path) -> list[Row]:
     """Sentences of reviews, where what the checkpoint says of the sentence and what the review says leave no doubt."""
     found = []
     for row in read(out / "reviewed_judged.jsonl"):
-        positive, negative = (row["scores"][label] for label in ("positive", "negative"))
-        positive *= SAME_MIND if row["review"] == "positive" else 1 - SAME_MIND
-        negative *= SAME_MIND if row["review"] == "negative" else 1 - SAME_MIND
-        label = "positive" if positive > negative else "negative"
-        if row["label"] != "neutral" and max(positive, negative) > SURE_OF_REVIEWED * (positive + negative):
+        agreeing = {"positive": SAME_MIND, "negative": 1 - SAME_MIND}.get(row.get("review"), 0.5)
+        positive, negative = row["scores"]["positive"] * agreeing, row["scores"]["negative"] * (1 - agreeing)
+        if row["label"] == "neutral":
+            label, share = "neutral", row["scores"]["neutral"]
+        else:
+            label = "positive" if positive > negative else "negative"
+            share = max(positive, negative) / (positive + negative)
+        if share > SURE_OF_REVIEWED:
             found.append({"text": row["text"], "label": label})
     return found
 
@@ -133,6 +148,13 @@ def translated(out: Path) -> list[Row]:
             if counts[row["label"]] <= most:
                 found.append({"text": row["zh"], "label": row["label"]})
     return found
+
+
+def in_traditional(rows: Iterable[Row]) -> list[Row]:
+    """The translations whose Chinese has characters that are also written otherwise, with these."""
+    convert = OpenCC("s2t").convert
+    written = [(row, convert(row["zh"])) for row in rows]
+    return [row | {"zh": text} for row, text in written if text != row["zh"]]
 
 
 class Known:
@@ -210,4 +232,4 @@ def write(file: Path, rows: Sequence[Row]) -> None:
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    (after if sys.argv[3:] == ["judged"] else before)(Path(sys.argv[1]), folder)
+    {"": first, "reviews": again, "both": both}["".join(sys.argv[3:])](Path(sys.argv[1]), folder)
