@@ -586,16 +586,18 @@ def test_a_set_is_read_from_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said", "way_out"),
+    ("names", "code", "said", "way_out"),
     [
-        (["sst22"], "'sst22' is neither a file nor a set", "did you mean sst2?"),
-        (["nothing-like-it"], "'nothing-like-it' is neither a file nor a set", "lmcli evaluate --sets"),
-        (["sst2", "rte"], "'sst2' stands beside other names", "one set at a time"),
+        (["sst22"], 2, "'sst22' is neither a file nor a set", "did you mean sst2?"),
+        (["nothing-like-it"], 2, "'nothing-like-it' is neither a file nor a set", "lmcli evaluate --sets"),
+        (["sst2", "rte"], 2, "'sst2' stands beside other names", "one set at a time"),
+        (["reviews.jsonl.gz"], 5, "reviews.jsonl.gz does not exist", "lmcli evaluate --sets"),
+        (["./reviews"], 5, "./reviews does not exist", "name a file"),
     ],
 )
-def test_a_name_that_is_no_set_is_told(names: list[str], said: str, way_out: str) -> None:
+def test_a_name_that_is_no_set_is_told(names: list[str], code: int, said: str, way_out: str) -> None:
     result = invoke("evaluate", *names, engine=classifier())
-    assert result.code == 2
+    assert result.code == code
     assert said in result.stderr
     assert way_out in result.stderr
 

@@ -36,6 +36,15 @@ class Table:
     rows: Iterable[Row]
 
 
+def is_named_as_data(name: str) -> bool:
+    """Whether a name ends as those of tables and of JSON do."""
+    return _named(name) is not None
+
+
+def _named(name: str) -> FileForm | None:
+    return _SUFFIXES.get(Path(name.removesuffix(".gz")).suffix.lower())
+
+
 def read_file(
     name: str,
     encoding: str | None = None,
@@ -56,7 +65,7 @@ def read_file(
     content = _decoded(data, name, encoding)
     if not content.strip():
         raise InputError(f"{name} is empty", "name a FILE with examples in it")
-    form = _SUFFIXES.get(Path(name.removesuffix(".gz")).suffix.lower()) or _sniffed(content, whole)
+    form = _named(name) or _sniffed(content, whole)
     if form == "text":
         return content
     if form == "json" and is_one_value(content):

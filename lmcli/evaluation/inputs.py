@@ -14,7 +14,7 @@ from lmcli.data import sets
 from lmcli.data.choices import choices_in
 from lmcli.data.columns import Chooser
 from lmcli.data.examples import USUAL, Columns, Example
-from lmcli.data.files import read_file
+from lmcli.data.files import is_named_as_data, read_file
 from lmcli.data.reading import read, refuse_broken
 from lmcli.data.set_folders import sets_in
 from lmcli.data.set_table import EvaluationSet
@@ -87,6 +87,8 @@ def _set_of(name: str) -> EvaluationSet | Path:
     if path.is_dir():
         return path
     found = sets.find(name)
+    if found is None and (path.name != name or is_named_as_data(name)):
+        raise InputError(f"{name} does not exist", "name a file with examples, or a set: lmcli evaluate --sets")
     if found is None:
         near = difflib.get_close_matches(name.casefold(), sets.names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "lmcli evaluate --sets lists the sets"
