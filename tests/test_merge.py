@@ -76,6 +76,15 @@ def test_the_mean_is_a_checkpoint_that_answers_and_its_card_says_what_it_is(
     assert labels[0] != labels[1]
 
 
+def test_trainings_that_cut_texts_at_other_lengths_can_be_merged(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    one, other = trained
+    uncut = configured(other, tmp_path / "uncut")
+    vocabulary = json.loads((uncut / "tokenizer.json").read_text())
+    assert vocabulary["truncation"] is not None
+    (uncut / "tokenizer.json").write_text(json.dumps(vocabulary | {"truncation": None, "padding": None}))
+    assert invoke("merge", str(one), str(uncut), "-o", str(tmp_path / "both")).code == 0
+
+
 def test_checkpoints_that_do_not_come_of_one_are_told_of(trained: tuple[Path, Path], tmp_path: Path) -> None:
     one, _ = trained
     generator = torch.Generator().manual_seed(2)
@@ -91,7 +100,7 @@ def test_what_differs_is_named_and_nothing_is_written(trained: tuple[Path, Path]
     engine.quantize(read(other, "other"), quantized, 8, lambda event: None)
     retokenized = configured(other, tmp_path / "retokenized")
     vocabulary = retokenized / "tokenizer.json"
-    vocabulary.write_text(vocabulary.read_text() + " ")
+    vocabulary.write_text(vocabulary.read_text().replace("[MASK]", "[GAP]"))
     grown = tmp_path / "grown"
     shutil.copytree(other, grown)
     weights = load_file(other / "model.safetensors")

@@ -26,7 +26,8 @@ lmcli tokenizer fit ./english english.jsonl both.jsonl own.jsonl -o ./fitted --s
 for seed in 1 2; do
     lmcli finetune --recipe sentiment.toml --seed $seed -m ./fitted both.jsonl own.jsonl -o ./both-$seed
 done
-lmcli merge ./both-1 ./both-2 -o ./starter-sentiment
+# What it began with has a share, so that English, which it knew before, is not forgotten.
+lmcli merge ./fitted ./both-1 ./both-2 -o ./starter-sentiment
 lmcli quantize ./starter-sentiment -o ./starter-sentiment-int8
 for set in sentiment_en/sst2 sentiment_en/goemotions3 sentiment_zh/chnsenticorp sentiment_zh/shopping10 \
     sentiment_zh/waimai; do

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lmcli.checkpoints.checkpoint import read_config
+from lmcli.engine.files import read_json
 from lmcli.engine.rebuilding import Piece, info, rebuild
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
@@ -77,9 +78,15 @@ def _check_alike(first: Checkpoint, ours: dict[str, Any], other: Checkpoint, the
         if ours.get(name) != theirs.get(name):
             raise _unlike(first, other, f"in {name} of config.json")
     for name in _VOCABULARIES:
-        files = [checkpoint.path / name for checkpoint in (first, other)]
-        if len({file.read_bytes() if file.exists() else None for file in files}) > 1:
+        if _vocabulary(first.path / name) != _vocabulary(other.path / name):
             raise _unlike(first, other, f"in {name}")
+
+
+def _vocabulary(file: Path) -> object:
+    """What a file says of its tokens; where texts are cut and how they are padded is each training's own."""
+    if file.suffix != ".json":
+        return file.read_bytes() if file.exists() else None
+    return {name: value for name, value in read_json(file).items() if name not in ("truncation", "padding")}
 
 
 def _check_shapes(first: Checkpoint, ours: dict[str, Tensor], other: Checkpoint, theirs: dict[str, Tensor]) -> None:
