@@ -58,7 +58,8 @@ def check_terms(plan: Plan) -> None:
     for name, before in kept.get("terms", {}).items():
         if plan.terms.get(name) != before:
             option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
-            begun = f"with {option}" if before is True else f"with {option} {before}" if before else f"without {option}"
+            absent = before is None or before is False
+            begun = f"without {option}" if absent else f"with {option}{'' if before is True else f' {before}'}"
             raise UsageError(f"the run in {plan.folder} was begun {begun}", _SAME)
 
 
