@@ -134,3 +134,11 @@ def test_a_checkpoint_that_is_there_is_replaced_only_with_force(trained: tuple[P
     one, other = trained
     command = ["merge", str(one), str(other), "-o", str(tmp_path / "both")]
     assert [invoke(*command).code, invoke(*command).code, invoke(*command, "--force").code] == [0, 2, 0]
+
+
+def test_a_folder_that_is_no_checkpoint_is_never_replaced(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    result = invoke("merge", *map(str, trained), "-o", str(tmp_path / "work"), "--force")
+    assert (result.code, "--force replaces checkpoints alone" in result.stderr) == (2, True), result.stderr
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "years"

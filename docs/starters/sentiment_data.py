@@ -158,7 +158,7 @@ def in_traditional(rows: Iterable[Row]) -> list[Row]:
 
 
 class Known:
-    """The texts that the starter is measured by, as n-grams of words, in Chinese of characters."""
+    """Texts that are not to be met again, as n-grams of words, in Chinese of characters."""
 
     def __init__(self, files: Sequence[Path], n: int) -> None:
         self._n = n

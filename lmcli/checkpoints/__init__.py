@@ -18,6 +18,7 @@ cached = store.cached
 remove = store.remove
 read = checkpoint.read
 place = store.place
+place_new = store.place_new
 place_quantized = store.place_quantized
 
 

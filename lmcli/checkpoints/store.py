@@ -105,9 +105,17 @@ def place_quantized(
     by what is no quantized checkpoint.
     """
     name, folder = place(output or f"{original.name.partition('@')[0]}-{form}", settings, bool(output))
-    if folder.exists() and not (force and _is_quantized(folder)):
-        hint = "replace it with --force" if _is_quantized(folder) else "--force replaces quantized checkpoints alone"
-        raise UsageError(f"{folder} exists already", f"{hint}, or choose another name: -o NAME")
+    _check_free(folder, force, _is_quantized(folder), "quantized checkpoints")
+    return name, folder
+
+
+def place_new(output: str, settings: Settings, force: bool) -> tuple[str, Path]:
+    """The name and folder of a new checkpoint, as `place` gives them.
+
+    Raises UsageError, too, where the folder is there: with `force` only where it holds no checkpoint.
+    """
+    name, folder = place(output, settings)
+    _check_free(folder, force, _whole(folder), "checkpoints")
     return name, folder
 
 
@@ -124,6 +132,13 @@ def place(output: str, settings: Settings, chosen: bool = True) -> tuple[str, Pa
     if chosen and (catalog.lookup(output) is not None or starters.lookup(output) is not None):
         raise UsageError(f"'{output}' already means another checkpoint", "choose another name: -o NAME")
     return output, _made(settings) / output.replace("/", "--")
+
+
+def _check_free(folder: Path, force: bool, replaceable: bool, what: str) -> None:
+    """A folder of the user's that is not `what` is never replaced."""
+    if folder.exists() and not (force and replaceable):
+        hint = "replace it with --force" if replaceable else f"--force replaces {what} alone"
+        raise UsageError(f"{folder} exists already", f"{hint}, or choose another name: -o NAME")
 
 
 def _made(settings: Settings) -> Path:

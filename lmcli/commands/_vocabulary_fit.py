@@ -25,9 +25,7 @@ COLUMNS = {"property": "", "before": "BEFORE", "after": "AFTER"}
 def fit(environment: Environment, values: Mapping[str, Any], renderer: Renderer) -> None:
     """Raises UsageError, InputError, CheckpointError."""
     choice = EngineChoice(environment, {"model": values["ref"]})
-    name, folder = checkpoints.place(values["output"], choice.settings)
-    if folder.exists() and not values["force"]:
-        raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
+    name, folder = checkpoints.place_new(values["output"], choice.settings, values["force"])
     if values["pairs"] and not values["characters"]:
         raise UsageError("--pairs are for new characters", "add them: --add-characters")
     pairs = _pairs(values["pairs"], values["origin"], values["target"])

@@ -47,9 +47,7 @@ def command(
         raise UsageError("there is one checkpoint alone", "name two or more")
     wanted = _shares(shares, len(refs))
     choices = [EngineChoice(environment, {"model": ref}) for ref in refs]
-    name, folder = checkpoints.place(output, choices[0].settings)
-    if folder.exists() and not force:
-        raise UsageError(f"{folder} exists already", "replace it with --force, or choose another name: -o NAME")
+    name, folder = checkpoints.place_new(output, choices[0].settings, force)
     sources = [replace(one.checkpoint("generate", renderer), name=ref) for one, ref in zip(choices, refs, strict=True)]
     likeness = engine.merge(sources, wanted, folder, renderer.report)
     if likeness < _RELATED:

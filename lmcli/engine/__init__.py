@@ -81,8 +81,8 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
 def merge(
     sources: Sequence[Checkpoint], shares: Sequence[float], folder: Path, report: Callable[[Event], None]
 ) -> float:
-    """Write into `folder` the mean of the `sources`' weights, each with its share, and return the least cosine between
-    two of them.
+    """Write into `folder` the mean of the `sources`' weights by their `shares`, which add up to 1, and return the least
+    cosine between the first's and another's.
 
     All else comes of the first. A folder that is there is replaced once the new one is whole. Raises UsageError for
     checkpoints of different shapes, vocabularies or labels, or in 8 bits or 4, LmcliError where the disk is full.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +36,24 @@ def merge(
     weights = [read_weights(source.path) for source in sources]
     for source, found in zip(sources, weights, strict=True):
         _check_shapes(sources[0], weights[0], source, found)
-    likeness = min(_likeness(one, other) for one, other in combinations(weights, 2))
-    parts = [share / sum(shares) for share in shares]
+    likeness = min(_likeness(weights[0], other) for other in weights[1:])
     pieces = [
-        Piece({name: info(tensor)}, partial(_mean, name, [found[name] for found in weights], parts))
+        Piece({name: info(tensor)}, partial(_mean, name, [found[name] for found in weights], shares))
         for name, tensor in weights[0].items()
     ]
-    note = _note(sources, parts)
+    note = _note(sources, shares)
     rebuild(sources[0], folder, configs[0], pieces, report, lambda card: f"{card.rstrip()}\n\n{note}")
     return likeness
 
 
-def _mean(name: str, tensors: Sequence[Tensor], parts: Sequence[float]) -> dict[str, Tensor]:
+def _mean(name: str, tensors: Sequence[Tensor], shares: Sequence[float]) -> dict[str, Tensor]:
     """Sums are in float32; what is no fraction, a buffer of positions say, stays as the first has it."""
     first = tensors[0]
     if not first.is_floating_point():
         return {name: first}
     mean = torch.zeros_like(first, dtype=torch.float32)
-    for tensor, part in zip(tensors, parts, strict=True):
-        mean.add_(tensor.float(), alpha=part)
+    for tensor, share in zip(tensors, shares, strict=True):
+        mean.add_(tensor.float(), alpha=share)
     return {name: mean.to(first.dtype)}
 
 
@@ -101,9 +99,9 @@ def _unlike(first: Checkpoint, other: Checkpoint, where: str) -> UsageError:
     )
 
 
-def _note(sources: Sequence[Checkpoint], parts: Sequence[float]) -> str:
+def _note(sources: Sequence[Checkpoint], shares: Sequence[float]) -> str:
     """What the card of the mean says at its end."""
-    rows = "\n".join(f"- {source.name}, {part:.0%}" for source, part in zip(sources, parts, strict=True))
+    rows = "\n".join(f"- {source.name}, {share:.0%}" for source, share in zip(sources, shares, strict=True))
     return f"""\
 ## Merged
 

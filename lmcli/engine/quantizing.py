@@ -18,7 +18,7 @@ from lmcli.engine.loading import our_engine
 from lmcli.engine.quantization import GROUP
 from lmcli.engine.quantized_weights import quantizable, quantize_tensor
 from lmcli.engine.rebuilding import SAFETENSORS_NAMES, Piece, kept, rebuild
-from lmcli.engine.restoring import NOTE
+from lmcli.engine.restoring import CARD_NOTE
 from lmcli.engine.weights import read_weights
 from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event
@@ -45,7 +45,7 @@ def quantize(checkpoint: Checkpoint, folder: Path, bits: int, report: Callable[[
     fields = config | {"quantization_config": scheme(bits, left, embeddings=checkpoint.kind != "causal")}
     if not (config.get("dtype") or config.get("torch_dtype")):
         fields["dtype"] = checkpoint.dtype
-    note = "" if checkpoint.kind == "causal" else f"\n{NOTE}"
+    note = "" if checkpoint.kind == "causal" else f"\n{CARD_NOTE}"
     rebuild(checkpoint, folder, fields, pieces, report, lambda card: card.rstrip() + "\n" + note)
 
 

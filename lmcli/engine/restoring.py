@@ -24,7 +24,7 @@ from lmcli.errors import UsageError
 from lmcli.types import Checkpoint, Event
 
 # What the card of a quantized checkpoint says at its end.
-NOTE = """\
+CARD_NOTE = """\
 ## Stored in 8 bits
 
 Linear layers and embeddings are int8 with a scale a row, in the layout of compressed-tensors. lmcli reads them; other
@@ -52,9 +52,8 @@ def restore(checkpoint: Checkpoint, folder: Path, report: Callable[[Event], None
         else Piece({name: _plain(weight, dtype)}, partial(_restored, name, weight, scale, dtype))
         for name, (weight, scale) in scaled(read_weights(checkpoint.path)).items()
     ]  # fmt: skip
-    rebuild(
-        checkpoint, folder, without_quantization(config), pieces, report, lambda card: card.removesuffix(f"\n{NOTE}")
-    )
+    plain = without_quantization(config)
+    rebuild(checkpoint, folder, plain, pieces, report, lambda card: card.removesuffix(f"\n{CARD_NOTE}"))
 
 
 @contextmanager

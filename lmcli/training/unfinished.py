@@ -55,8 +55,9 @@ def check_terms(plan: Plan) -> None:
     That can be asked before the examples are read.
     """
     kept = _read(plan.folder / _FOLDER / _PLAN) or {}
+    terms = plan.terms
     for name, before in kept.get("terms", {}).items():
-        if plan.terms.get(name) != before:
+        if terms.get(name) != before:
             option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
             absent = before is None or before is False
             begun = f"without {option}" if absent else f"with {option}{'' if before is True else f' {before}'}"
